@@ -1,0 +1,1 @@
+//! Real servers, a TCP fault proxy, a versioned workload and an oracle.

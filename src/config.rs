@@ -1,0 +1,235 @@
+//! The effective configuration: defaults → `application.yml` → environment → command line, checked as a whole.
+//!
+//! Owns I12: no socket opens before every option is valid, all problems are reported at once, and a secret is
+//! never printed.
+
+pub mod filter;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::position::{FilePosition, GtidSet};
+use crate::retry::Delays;
+use filter::TableFilter;
+
+/// Everything the collector can be told. Checked: whoever holds one need not check again.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where rows come from.
+    pub database: DatabaseConfig,
+    /// Where records go.
+    pub datahub: DatahubConfig,
+    /// How they get there.
+    pub delivery: DeliveryConfig,
+    /// What is shown of it.
+    pub monitoring: MonitoringConfig,
+    /// What is written about it.
+    pub logging: LoggingConfig,
+    /// Where the checkpoint and dead letters live (`DATA_DIR`).
+    pub data_dir: PathBuf,
+    /// How long a clean stop may take (`SHUTDOWN_TIMEOUT_SECONDS`, 25 s).
+    pub shutdown_timeout: Duration,
+    /// Whether a halt ends the process with exit code 1 (`EXIT_ON_HALT`).
+    pub exit_on_halt: bool,
+}
+
+/// The source (`DATABASE_*`).
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// `DATABASE_HOST`.
+    pub host: String,
+    /// `DATABASE_PORT`.
+    pub port: u16,
+    /// `DATABASE_USERNAME`; `user@tenant#cluster` on OceanBase.
+    pub username: String,
+    /// `DATABASE_PASSWORD` or `DATABASE_PASSWORD_FILE`.
+    pub password: Secret,
+    /// `DATABASE_SCHEMA` and `DATABASE_TABLES`.
+    pub tables: TableFilter,
+    /// Transport security (`DATABASE_TLS_*`).
+    pub tls: TlsConfig,
+    /// The replica id shown to the server (`DATABASE_SERVER_ID`); derived from group and source if unset. Never 0.
+    pub server_id: u32,
+    /// How often the server is asked for a heartbeat when it has nothing to send (`DATABASE_HEARTBEAT_SECONDS`).
+    /// Three of them without a byte mean that the connection is dead.
+    pub heartbeat: Duration,
+    /// Limit for a TCP connect with handshake, and for each query (`DATABASE_CONNECT_TIMEOUT_SECONDS`, 10 s).
+    pub connect_timeout: Duration,
+    /// Where to start without a checkpoint (`START_POSITION`).
+    pub start: StartPosition,
+}
+
+/// Where to start when nothing is known (`START_POSITION`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartPosition {
+    /// What is committed from now on.
+    Latest,
+    /// The oldest event that the server still has.
+    Earliest,
+    /// `gtid:<set>`: everything that is not in the set.
+    Gtid(GtidSet),
+    /// `file:<name>:<pos>`.
+    File(FilePosition),
+    /// `timestamp:<rfc3339>`: the first transaction at or after it; microseconds since 1970.
+    Timestamp(u64),
+}
+
+/// `DATABASE_TLS_MODE`, in MySQL's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Never encrypt.
+    Disabled,
+    /// Encrypt if the server can.
+    Preferred,
+    /// Encrypt, whoever the server is.
+    Required,
+    /// Encrypt, and check the certificate's chain.
+    VerifyCa,
+    /// Encrypt, check the chain and the host name.
+    VerifyIdentity,
+}
+
+/// Transport security towards the database.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// How far to go.
+    pub mode: TlsMode,
+    /// PEM file of accepted authorities (`DATABASE_TLS_CA`); the system's if unset.
+    pub ca: Option<PathBuf>,
+    /// PEM files of the client's certificate and key (`DATABASE_TLS_CERT`, `DATABASE_TLS_KEY`): both or none.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// `DATAHUB_COMPRESSION`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Bodies as they are.
+    None,
+    /// One raw LZ4 block.
+    Lz4,
+    /// The zlib container.
+    Deflate,
+    /// One zstd frame.
+    Zstd,
+    /// lz4, and plain from the first refusal of it on.
+    Auto,
+}
+
+/// The destination (`DATAHUB_*`).
+#[derive(Clone, Debug)]
+pub struct DatahubConfig {
+    /// `DATAHUB_ENDPOINT`: scheme, host, optional port; no trailing slash.
+    pub endpoint: String,
+    /// `DATAHUB_ACCESS_ID` (or `_FILE`).
+    pub access_id: Secret,
+    /// `DATAHUB_ACCESS_KEY` (or `_FILE`).
+    pub access_key: Secret,
+    /// `DATAHUB_SECURITY_TOKEN` (or `_FILE`): an STS token.
+    pub security_token: Option<Secret>,
+    /// `DATAHUB_PROJECT`.
+    pub project: String,
+    /// `DATAHUB_TOPIC`.
+    pub topic: String,
+    /// `DATAHUB_CONSUMER_GROUP`: this collector's identity.
+    pub group: String,
+    /// `DATAHUB_COMPRESSION`.
+    pub compression: Compression,
+    /// `DATAHUB_CREATE_TOPIC`: create a missing topic (BLOB) instead of halting.
+    pub create_topic: bool,
+    /// `DATAHUB_SHARDS`: shards of a topic that is created, 1..=256.
+    pub shards: u16,
+    /// `DATAHUB_LIFECYCLE_DAYS`: lifetime of records in a topic that is created, 1..=7.
+    pub lifecycle_days: u8,
+    /// `DATAHUB_TIMEOUT_SECONDS`: limit of one request, well above the service's own.
+    pub timeout: Duration,
+}
+
+/// Batching, retry and memory (`BATCH_*`, `RETRY_*`, `HEAP_SIZE`).
+#[derive(Clone, Debug)]
+pub struct DeliveryConfig {
+    /// Largest request body before compression, bytes (`BATCH_MAX_BYTES`).
+    pub batch_bytes: usize,
+    /// Most records of a request (`BATCH_MAX_RECORDS`).
+    pub batch_records: usize,
+    /// How long an idle lane waits for more before it sends (`BATCH_LINGER_MS`, 0).
+    pub linger: Duration,
+    /// Upper bound of bytes held by all stages (`HEAP_SIZE`).
+    pub budget_bytes: usize,
+    /// First and largest wait between tries (`RETRY_BACKOFF_MS`, `RETRY_BACKOFF_MAX_MS`).
+    pub delays: Delays,
+    /// Consecutive failures of one call that make the collector not ready (`RETRY_MAX_ATTEMPTS`); it never drops.
+    pub alarm_attempts: u32,
+    /// What a record that the service can never store does (`POISON_POLICY`).
+    pub poison: PoisonPolicy,
+}
+
+/// `POISON_POLICY`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoisonPolicy {
+    /// Stop and wait for a person.
+    Halt,
+    /// Write it to the dead-letter file and go on.
+    DeadLetter,
+}
+
+/// The HTTP side (`MONITORING_*`).
+#[derive(Clone, Debug)]
+pub struct MonitoringConfig {
+    /// Where to listen (`MONITORING_ADDRESS`, `MONITORING_PORT`).
+    pub listen: SocketAddr,
+    /// Age of the oldest unacknowledged record from which the collector is not ready
+    /// (`READY_MAX_UNACKED_SECONDS`).
+    pub max_unacked: Duration,
+    /// Silence of an internal loop from which the collector is not alive (`LIVENESS_STALL_SECONDS`).
+    pub liveness_stall: Duration,
+}
+
+/// Log output (`LOG_*`).
+#[derive(Clone, Debug)]
+pub struct LoggingConfig {
+    /// `LOG_LEVEL`: of our own messages; libraries stay at WARN.
+    pub level: tracing::Level,
+    /// `LOG_FORMAT`.
+    pub format: LogFormat,
+    /// `LOG_DIR`: daily files beside standard output; none if unset.
+    pub dir: Option<PathBuf>,
+}
+
+/// `LOG_FORMAT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// A value that is never printed, and where it can be read again when it is refused.
+#[derive(Clone)]
+pub struct Secret {
+    value: String,
+    /// The file that `<NAME>_FILE` named.
+    file: Option<PathBuf>,
+}
+
+impl Secret {
+    /// A secret given as a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self {
+            value: value.into(),
+            file: None,
+        }
+    }
+
+    /// The value, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.value
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}

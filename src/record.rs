@@ -1,0 +1,175 @@
+//! What is delivered: records with a stable identity, chunks of them on the way in, batches on the way out.
+//!
+//! The vocabulary between encode, the delivery core and the sink. Pure values; a payload is shared, never
+//! copied, until `sink/wire.rs` writes it into a request body.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::position::Position;
+use crate::retry::{Failure, Reason};
+
+/// A record's place in the order of this run: 0, 1, 2 … without holes, in binlog order.
+pub type Seq = u64;
+
+/// A shard's id as the service names it (`"0"`, `"1"` …).
+pub type ShardId = Arc<str>;
+
+/// Attribute that carries [`RecordId`]: the same row change has the same id in every run.
+pub const ATTRIBUTE_ID: &str = "cdc.id";
+/// Attribute on the last record of a batch: everything at or before this position is in the topic.
+/// A [`Position`] in the JSON form that a checkpoint uses.
+pub const ATTRIBUTE_WATERMARK: &str = "cdc.wm";
+/// Attribute that names the collector's group, so that several groups can share a topic.
+pub const ATTRIBUTE_GROUP: &str = "cdc.group";
+
+/// The stable identity of a row change: its transaction and its ordinal in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordId {
+    /// `uuid:gno` where the source has GTIDs, else `file:pos` of the transaction's first event.
+    pub transaction: Arc<str>,
+    /// The row's ordinal in its transaction, from 0; rows that the filter leaves out count.
+    pub row: u64,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.transaction, self.row)
+    }
+}
+
+/// One row change, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its place in this run.
+    pub seq: Seq,
+    /// Its identity across runs.
+    pub id: RecordId,
+    /// MD5 of the partition key's text as a big-endian number: the hash key the service would use.
+    pub hash_key: u128,
+    /// The encoded envelope, e.g. a Debezium JSON object.
+    pub payload: Bytes,
+}
+
+/// Fixed cost that the byte budget charges per record on top of its payload: the structs around it.
+pub const RECORD_OVERHEAD_BYTES: usize = 128;
+
+/// What the read side hands over at once: consecutive records, and the position that holds once all are resolved.
+///
+/// A chunk may have no records: a filtered or idle stretch moves the position too.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The records in binlog order, with consecutive `seq`.
+    pub records: Vec<Record>,
+    /// The point right behind the chunk's last row (or boundary).
+    pub end: Position,
+    /// Rows decoded for this chunk: its records plus `filtered`.
+    pub decoded: u64,
+    /// Rows that the table filter left out.
+    pub filtered: u64,
+    /// Commit time of the newest row or boundary in it, microseconds since 1970; `None` if it has none.
+    pub source_ts_us: Option<u64>,
+}
+
+impl Chunk {
+    /// What the chunk charges to the byte budget.
+    pub fn bytes(&self) -> usize {
+        self.records.iter().map(Record::cost).sum()
+    }
+}
+
+impl Record {
+    /// What the record charges to the byte budget, in bytes.
+    pub fn cost(&self) -> usize {
+        self.payload.len().saturating_add(RECORD_OVERHEAD_BYTES)
+    }
+}
+
+/// Identifies one request of the delivery core for as long as it is unanswered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub u64);
+
+/// Records for one shard, sent and accepted or refused as a whole.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Identifies the request.
+    pub id: BatchId,
+    /// Where it goes.
+    pub shard: ShardId,
+    /// In order; never empty.
+    pub records: Vec<Record>,
+    /// The ledger's durable position when the batch was formed, as JSON; attribute of the last record.
+    pub watermark: Option<Arc<str>>,
+}
+
+/// A shard's state, as far as a writer cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardState {
+    /// Takes records.
+    Active,
+    /// Will take records soon (`OPENING`).
+    Opening,
+    /// Sealed by a split or merge (`CLOSING`, `CLOSED`), or a state this version does not know.
+    Closed,
+}
+
+/// One shard of the topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Its id.
+    pub id: ShardId,
+    /// Whether it takes records.
+    pub state: ShardState,
+    /// First hash key of its range, inclusive.
+    pub begin: u128,
+    /// End of its range; exclusive, except that the topic's last shard takes its end as well.
+    pub end: u128,
+    /// The shards that were split or merged into it.
+    pub parents: Vec<ShardId>,
+}
+
+/// What the topic looks like; read once at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicSchema {
+    /// Records are one blob each.
+    Blob,
+    /// Records have named fields: name and upper-case type, in order.
+    Tuple(Vec<(String, String)>),
+}
+
+/// The newest record of a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TailRecord {
+    /// The service's sequence number in the shard.
+    pub sequence: u64,
+    /// The record's attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The service stored every record.
+    Acknowledged,
+    /// The service did not store the batch, and said why.
+    Refused(Failure),
+    /// Nobody knows: a timeout, a reset, an unreadable answer. The shard has to be asked.
+    Unknown {
+        /// What happened, for log and health.
+        reason: Reason,
+    },
+    /// Multi-shard put only: these records (by index) were refused, all others stored.
+    Partial(Vec<(usize, Failure)>),
+}
+
+/// What a look at a shard's newest records said about a batch of unknown outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The shard holds the batch's first `n` records: 0 is none, its length is all.
+    Holds(usize),
+    /// The shard could not be read.
+    Failed(Failure),
+}
