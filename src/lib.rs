@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod config;
+pub mod delivery;
 pub mod position;
 pub mod record;
 pub mod retry;
