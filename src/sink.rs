@@ -1,0 +1,4 @@
+//! placeholder
+pub mod outcome;
+pub mod sign;
+pub mod wire;

@@ -1,0 +1,270 @@
+//! Request bodies: records to protobuf, framed with a checksum, compressed where it helps.
+//!
+//! Owns the other half of I11: a body fits the service's limits, or no request is made. Written by hand straight
+//! into one buffer, each payload copied once. Reading answers back is in [`answer`], compression in [`compress`].
+//! Does not sign, send, or know what a refusal means.
+
+pub mod answer;
+pub mod compress;
+
+use crate::record::{ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, Batch, Record};
+use crate::retry::{Disposition, Failure, Reason};
+
+/// What the service takes at most.
+pub mod limits {
+    /// Bytes of a request body before compression: 99 % of the 4 MiB that the service accepts, the margin that its own
+    /// clients keep.
+    pub const BODY_BYTES: usize = 4 * 1024 * 1024 / 100 * 99;
+    /// Records of one put.
+    pub const RECORDS: usize = 10_000;
+    /// Records of one get.
+    pub const PAGE_RECORDS: u32 = 1000;
+}
+
+/// First bytes of every framed body.
+pub(crate) const MAGIC: [u8; 4] = *b"DHUB";
+/// Magic, checksum, payload length: 4 bytes each.
+pub(crate) const FRAME_BYTES: usize = 12;
+
+/// Where the shard is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressing {
+    /// In the path: the request is accepted or refused as a whole.
+    ByShard,
+    /// In every record: each one has its own fate.
+    PerRecord,
+}
+
+/// The framed, uncompressed body of a put.
+///
+/// A watermark that alone would push the last record over the limit is left out: it only speeds up a later start.
+///
+/// # Errors
+/// `record_too_large` names the first record that no request can hold; `batch_too_large` asks for a smaller batch.
+pub fn put_body(batch: &Batch, group: &str, addressing: Addressing) -> Result<Vec<u8>, Failure> {
+    if batch.records.len() > limits::RECORDS {
+        return Err(batch_too_large(batch));
+    }
+    let shard = match addressing {
+        Addressing::ByShard => None,
+        Addressing::PerRecord => Some(&*batch.shard),
+    };
+    let estimate: usize = batch.records.iter().map(Record::cost).sum();
+    let mut body = start_frame(estimate.min(limits::BODY_BYTES));
+    let mut id = String::new();
+    let last = batch.records.len().saturating_sub(1);
+    for (index, record) in batch.records.iter().enumerate() {
+        write_id(&mut id, record);
+        let before = body.len();
+        let plain = [(ATTRIBUTE_ID, id.as_str()), (ATTRIBUTE_GROUP, group)];
+        let fields = [Some(&*record.payload)];
+        match batch.watermark.as_deref().filter(|_| index == last) {
+            Some(watermark) => {
+                let [first, second] = plain;
+                let marked = [first, second, (ATTRIBUTE_WATERMARK, watermark)];
+                write_entry(&mut body, shard, &marked, &fields);
+                if body.len() > limits::BODY_BYTES {
+                    body.truncate(before);
+                    write_entry(&mut body, shard, &plain, &fields);
+                }
+            }
+            None => write_entry(&mut body, shard, &plain, &fields),
+        }
+        if body.len() > limits::BODY_BYTES {
+            return Err(too_large(batch, group, shard));
+        }
+    }
+    finish_frame(&mut body);
+    Ok(body)
+}
+
+/// What a record takes in a put by shard, in bytes: payload, identity, group and lengths; no watermark.
+///
+/// A record fits a request of its own if this and the frame's [`FRAME_BYTES`] are within [`limits::BODY_BYTES`].
+pub fn record_bytes(record: &Record, group: &str) -> usize {
+    entry_bytes(record, group, None)
+}
+
+fn entry_bytes(record: &Record, group: &str, shard: Option<&str>) -> usize {
+    let mut id = String::new();
+    write_id(&mut id, record);
+    let attributes = [(ATTRIBUTE_ID, id.as_str()), (ATTRIBUTE_GROUP, group)];
+    delimited(entry_len(shard, &attributes, &[Some(&*record.payload)]))
+}
+
+/// The framed body of a get.
+pub fn get_body(cursor: &str, limit: u32) -> Vec<u8> {
+    let mut body = start_frame(cursor.len() + 16);
+    put_bytes(&mut body, tag::GET_CURSOR, cursor.as_bytes());
+    body.push(tag::GET_LIMIT);
+    put_varint(&mut body, u64::from(limit));
+    finish_frame(&mut body);
+    body
+}
+
+fn too_large(batch: &Batch, group: &str, shard: Option<&str>) -> Failure {
+    let oversized = batch.records.iter().enumerate().find_map(|(index, record)| {
+        let bytes = FRAME_BYTES + entry_bytes(record, group, shard);
+        (bytes > limits::BODY_BYTES).then_some((index, bytes))
+    });
+    match oversized {
+        Some((index, bytes)) => Failure {
+            disposition: Disposition::Poison(Some(index)),
+            reason: Reason {
+                code: "record_too_large",
+                message: format!(
+                    "a record needs a request of {bytes} bytes, the service takes {} at most",
+                    limits::BODY_BYTES
+                ),
+            },
+        },
+        None => batch_too_large(batch),
+    }
+}
+
+fn batch_too_large(batch: &Batch) -> Failure {
+    Failure {
+        disposition: Disposition::Poison(None),
+        reason: Reason {
+            code: "batch_too_large",
+            message: format!(
+                "a batch of {} records exceeds {} records or {} bytes",
+                batch.records.len(),
+                limits::RECORDS,
+                limits::BODY_BYTES
+            ),
+        },
+    }
+}
+
+/// The text form of the identity, into a buffer that is used again.
+fn write_id(out: &mut String, record: &Record) {
+    out.clear();
+    out.push_str(&record.id.transaction);
+    out.push(':');
+    out.push_str(itoa::Buffer::new().format(record.id.row));
+}
+
+// Tags: field number · 8 + wire type (0 varint, 2 length-delimited). All fit one byte.
+mod tag {
+    pub(super) const RECORDS: u8 = 0x0a;
+    pub(super) const SHARD_ID: u8 = 0x0a;
+    pub(super) const ATTRIBUTES: u8 = 0x42;
+    pub(super) const DATA: u8 = 0x4a;
+    pub(super) const PAIR: u8 = 0x0a;
+    pub(super) const PAIR_KEY: u8 = 0x0a;
+    pub(super) const PAIR_VALUE: u8 = 0x12;
+    pub(super) const FIELD: u8 = 0x0a;
+    pub(super) const FIELD_VALUE: u8 = 0x0a;
+    pub(super) const GET_CURSOR: u8 = 0x0a;
+    pub(super) const GET_LIMIT: u8 = 0x10;
+}
+
+/// One entry of a put; a field of `None` is NULL, which is not the same as empty.
+fn write_entry(
+    out: &mut Vec<u8>,
+    shard: Option<&str>,
+    attributes: &[(&str, &str)],
+    fields: &[Option<&[u8]>],
+) {
+    put_head(out, tag::RECORDS, entry_len(shard, attributes, fields));
+    if let Some(shard) = shard {
+        put_bytes(out, tag::SHARD_ID, shard.as_bytes());
+    }
+    if !attributes.is_empty() {
+        put_head(out, tag::ATTRIBUTES, attributes_len(attributes));
+        for (key, value) in attributes {
+            put_head(out, tag::PAIR, pair_len(key, value));
+            put_bytes(out, tag::PAIR_KEY, key.as_bytes());
+            put_bytes(out, tag::PAIR_VALUE, value.as_bytes());
+        }
+    }
+    put_head(out, tag::DATA, data_len(fields));
+    for field in fields {
+        put_head(out, tag::FIELD, field_len(*field));
+        if let Some(value) = field {
+            put_bytes(out, tag::FIELD_VALUE, value);
+        }
+    }
+}
+
+fn entry_len(shard: Option<&str>, attributes: &[(&str, &str)], fields: &[Option<&[u8]>]) -> usize {
+    let attributes = if attributes.is_empty() {
+        0
+    } else {
+        delimited(attributes_len(attributes))
+    };
+    shard.map_or(0, |shard| delimited(shard.len())) + attributes + delimited(data_len(fields))
+}
+
+fn attributes_len(attributes: &[(&str, &str)]) -> usize {
+    attributes
+        .iter()
+        .map(|(key, value)| delimited(pair_len(key, value)))
+        .sum()
+}
+
+fn pair_len(key: &str, value: &str) -> usize {
+    delimited(key.len()) + delimited(value.len())
+}
+
+fn data_len(fields: &[Option<&[u8]>]) -> usize {
+    fields.iter().map(|field| delimited(field_len(*field))).sum()
+}
+
+fn field_len(field: Option<&[u8]>) -> usize {
+    field.map_or(0, |value| delimited(value.len()))
+}
+
+/// Tag, length and `len` bytes of content.
+fn delimited(len: usize) -> usize {
+    let mut head = 2;
+    let mut rest = len >> 7;
+    while rest != 0 {
+        head += 1;
+        rest >>= 7;
+    }
+    head + len
+}
+
+fn put_head(out: &mut Vec<u8>, tag: u8, len: usize) {
+    out.push(tag);
+    put_varint(out, len as u64);
+}
+
+fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    put_head(out, tag, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+fn start_frame(capacity: usize) -> Vec<u8> {
+    let mut body = Vec::with_capacity(FRAME_BYTES + capacity);
+    body.extend_from_slice(&MAGIC);
+    body.extend_from_slice(&[0; FRAME_BYTES - MAGIC.len()]);
+    body
+}
+
+/// Fills in what only the complete payload tells: its checksum and its length.
+fn finish_frame(body: &mut [u8]) {
+    let Some((head, payload)) = body.split_first_chunk_mut::<FRAME_BYTES>() else {
+        return;
+    };
+    let len = u32::try_from(payload.len()).expect("a body is kept far below 4 GiB");
+    let [_, _, _, _, rest @ ..] = head;
+    let mut fields = [0; FRAME_BYTES - MAGIC.len()];
+    let (checksum, length) = fields.split_at_mut(4);
+    checksum.copy_from_slice(&crc32c::crc32c(payload).to_be_bytes());
+    length.copy_from_slice(&len.to_be_bytes());
+    *rest = fields;
+}
+
+#[cfg(test)]
+mod tests;

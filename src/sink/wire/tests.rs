@@ -1,0 +1,193 @@
+//! Bodies against recorded ones, and against the reader.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::record::{BatchId, RecordId};
+
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+        .collect()
+}
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../../../tests/vectors/frames.json")).unwrap()
+}
+
+pub(crate) fn batch(payloads: &[&[u8]], watermark: Option<&str>) -> Batch {
+    let record = |(row, payload): (u64, &&[u8])| Record {
+        seq: row,
+        id: RecordId {
+            transaction: "3e11fa47-71ca-11e1-9e33-c80aa9429562:7".into(),
+            row,
+        },
+        hash_key: 0,
+        payload: Bytes::copy_from_slice(payload),
+    };
+    Batch {
+        id: BatchId(1),
+        shard: Arc::from("12"),
+        records: (0..).zip(payloads).map(record).collect(),
+        watermark: watermark.map(Arc::from),
+    }
+}
+
+/// A vector's record: attributes, and fields as text.
+fn entry_of(inputs: &Value) -> (Vec<(String, String)>, Vec<Option<Vec<u8>>>) {
+    let text = |v: &Value| v.as_str().map(|s| s.as_bytes().to_vec());
+    let fields = match (inputs.get("values"), inputs.get("blob_hex")) {
+        (Some(values), _) => values.as_array().unwrap().iter().map(text).collect(),
+        (None, Some(hex)) => vec![Some(unhex(hex.as_str().unwrap()))],
+        (None, None) => vec![Some(b"z".repeat(200))],
+    };
+    let attributes = inputs.get("attributes").and_then(Value::as_array);
+    let pair = |p: &Value| (p[0].as_str().unwrap().into(), p[1].as_str().unwrap().into());
+    (attributes.into_iter().flatten().map(pair).collect(), fields)
+}
+
+#[test]
+fn i11_frames_are_those_of_the_official_client() {
+    let mut seen = 0;
+    for vector in vectors()["put_requests"].as_array().unwrap() {
+        let (name, inputs) = (vector["name"].as_str().unwrap(), &vector["inputs"]);
+        let ours = [
+            "tuple_null_vs_value",
+            "tuple_empty_string",
+            "tuple_attributes",
+            "tuple_shard_id",
+            "blob",
+            "blob_200_bytes",
+        ];
+        if !ours.contains(&name) {
+            continue; // hash and partition keys, and text forms of tuple types
+        }
+        let (attributes, fields) = entry_of(inputs);
+        let attributes: Vec<_> = attributes.iter().map(|(k, v)| (&**k, &**v)).collect();
+        let fields: Vec<_> = fields.iter().map(Option::as_deref).collect();
+        let mut body = start_frame(0);
+        let shard = inputs.get("shard_id").and_then(Value::as_str);
+        write_entry(&mut body, shard, &attributes, &fields);
+        finish_frame(&mut body);
+        assert_eq!(body, unhex(vector["frame_hex"].as_str().unwrap()), "{name}");
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+}
+
+#[test]
+fn i11_a_frame_of_two_records_is_that_of_the_go_client() {
+    // It writes an empty shard id into every record.
+    let mut body = start_frame(0);
+    write_entry(&mut body, Some(""), &[("k", "v")], &[Some(&[0, 1, 2, 0xff])]);
+    write_entry(&mut body, Some(""), &[], &[Some(b"datatest-0")]);
+    finish_frame(&mut body);
+    assert_eq!(body, unhex(vectors()["go_put_blob_hex"].as_str().unwrap()));
+}
+
+#[test]
+fn gets_are_those_of_the_official_client() {
+    for vector in vectors()["get_requests"].as_array().unwrap() {
+        let limit = u32::try_from(vector["limit"].as_u64().unwrap()).unwrap();
+        let body = get_body(vector["cursor"].as_str().unwrap(), limit);
+        assert_eq!(body, unhex(vector["frame_hex"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn the_checksum_is_the_services() {
+    for vector in vectors()["crc32c"].as_array().unwrap() {
+        let sum = crc32c::crc32c(&unhex(vector["input_hex"].as_str().unwrap()));
+        assert_eq!(format!("{sum:08x}"), vector["crc32c_hex"].as_str().unwrap());
+    }
+}
+
+/// The put read back as the get it will be answered with: field 1 becomes field 4, each entry gains a sequence.
+fn attributes_of(body: &[u8]) -> Vec<BTreeMap<String, String>> {
+    let mut page = start_frame(body.len());
+    let mut rest = body.get(FRAME_BYTES..).unwrap();
+    while !rest.is_empty() {
+        let mut len = 0;
+        let mut at = 1;
+        loop {
+            let byte = rest[at];
+            len |= usize::from(byte & 0x7f) << (7 * (at - 1));
+            at += 1;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        let entry = [&rest[at..at + len], &[0x30, 5]].concat();
+        put_bytes(&mut page, 0x22, &entry);
+        rest = &rest[at + len..];
+    }
+    finish_frame(&mut page);
+    let records = answer::get_answer(&page).unwrap().records;
+    records.into_iter().map(|r| r.attributes).collect()
+}
+
+proptest! {
+    #[test]
+    fn i11_bodies_read_back(
+        payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..400), 1..20),
+        watermark in proptest::option::of("[ -~]{0,300}"),
+        group in "[a-z]{1,150}",
+        per_record in any::<bool>(),
+    ) {
+        let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+        let batch = batch(&payloads, watermark.as_deref());
+        let addressing = if per_record { Addressing::PerRecord } else { Addressing::ByShard };
+        let body = put_body(&batch, &group, addressing).unwrap();
+        let read = attributes_of(&body);
+        prop_assert_eq!(read.len(), payloads.len());
+        for (record, attributes) in batch.records.iter().zip(&read) {
+            prop_assert_eq!(&attributes[ATTRIBUTE_ID], &record.id.to_string());
+            prop_assert_eq!(&attributes[ATTRIBUTE_GROUP], &group);
+        }
+        let marks: Vec<_> = read.iter().map(|a| a.get(ATTRIBUTE_WATERMARK).cloned()).collect();
+        let (last, others) = marks.split_last().unwrap();
+        prop_assert!(others.iter().all(Option::is_none));
+        prop_assert_eq!(last, &watermark);
+        if watermark.is_none() && !per_record {
+            let sum: usize = batch.records.iter().map(|r| record_bytes(r, &group)).sum();
+            prop_assert_eq!(FRAME_BYTES + sum, body.len());
+        }
+    }
+}
+
+#[test]
+fn i11_what_exceeds_the_limit_is_refused_before_any_request() {
+    let overhead = FRAME_BYTES + record_bytes(&batch(&[b""], None).records[0], "g");
+    // Longer lengths take more bytes: four nested ones, of 3 bytes more each.
+    let largest = vec![7; limits::BODY_BYTES - overhead - 12];
+    let body = put_body(&batch(&[&largest], None), "g", Addressing::ByShard).unwrap();
+    assert_eq!(body.len(), limits::BODY_BYTES);
+
+    let larger = vec![7; largest.len() + 1];
+    let refused = put_body(&batch(&[b"", &larger], None), "g", Addressing::ByShard).unwrap_err();
+    assert_eq!(refused.disposition, Disposition::Poison(Some(1)));
+    assert_eq!(refused.reason.code, "record_too_large");
+
+    let refused = put_body(&batch(&[&largest, b""], None), "g", Addressing::ByShard).unwrap_err();
+    assert_eq!(refused.disposition, Disposition::Poison(None));
+    assert_eq!(refused.reason.code, "batch_too_large");
+
+    let many = batch(&vec![b"".as_slice(); limits::RECORDS + 1], None);
+    let refused = put_body(&many, "g", Addressing::ByShard).unwrap_err();
+    assert_eq!(refused.reason.code, "batch_too_large");
+}
+
+#[test]
+fn i11_a_watermark_yields_to_the_record_it_does_not_fit_with() {
+    let overhead = FRAME_BYTES + record_bytes(&batch(&[b""], None).records[0], "g");
+    let payload = vec![7; limits::BODY_BYTES - overhead - 12];
+    let body = put_body(&batch(&[&payload], Some("mark")), "g", Addressing::ByShard).unwrap();
+    assert_eq!(attributes_of(&body)[0].get(ATTRIBUTE_WATERMARK), None);
+}
