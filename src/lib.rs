@@ -2,7 +2,9 @@
 
 pub mod change;
 pub mod config;
+pub mod encode;
 pub mod position;
 pub mod record;
 pub mod retry;
+pub mod source;
 pub mod telemetry;
