@@ -250,7 +250,9 @@ impl Secret {
         /// A security token has about a kilobyte; a path that leads to a device must not be read for ever.
         const LARGEST: u64 = 64 * 1024;
         let mut value = String::new();
-        let read = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut value)?;
+        let read = std::fs::File::open(path)?
+            .take(LARGEST + 1)
+            .read_to_string(&mut value)?;
         if u64::try_from(read).is_ok_and(|read| read > LARGEST) {
             return Err(std::io::Error::other("it is larger than 64 KiB"));
         }

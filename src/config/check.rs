@@ -99,7 +99,9 @@ impl Reader<'_> {
             host,
             port,
             username: self.text("database.username"),
-            password: self.secret("database.password").unwrap_or_else(|| Secret::new("")),
+            password: self
+                .secret("database.password")
+                .unwrap_or_else(|| Secret::new("")),
             tables: self.tables(),
             tls: self.tls(),
             server_id,
@@ -118,8 +120,16 @@ impl Reader<'_> {
             Err(sentences) => {
                 for sentence in sentences {
                     // The filter speaks of both options; the second is where most patterns are.
-                    let key = if TableFilter::parse(&schema, "*").is_err() { "database.schema" } else { "database.tables" };
-                    self.problem(key, format!("holds a pattern that cannot be read: {sentence}"), "write names separated by commas, such as `orders,shop.*,!*_tmp`");
+                    let key = if TableFilter::parse(&schema, "*").is_err() {
+                        "database.schema"
+                    } else {
+                        "database.tables"
+                    };
+                    self.problem(
+                        key,
+                        format!("holds a pattern that cannot be read: {sentence}"),
+                        "write names separated by commas, such as `orders,shop.*,!*_tmp`",
+                    );
                 }
                 TableFilter::everything()
             }
@@ -146,11 +156,19 @@ impl Reader<'_> {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
             (Some(_), None) => {
-                self.problem("database.tls_key", "is missing, but a client certificate is given", "give both DATABASE_TLS_CERT and DATABASE_TLS_KEY, or neither");
+                self.problem(
+                    "database.tls_key",
+                    "is missing, but a client certificate is given",
+                    "give both DATABASE_TLS_CERT and DATABASE_TLS_KEY, or neither",
+                );
                 None
             }
             (None, Some(_)) => {
-                self.problem("database.tls_cert", "is missing, but a client key is given", "give both DATABASE_TLS_CERT and DATABASE_TLS_KEY, or neither");
+                self.problem(
+                    "database.tls_cert",
+                    "is missing, but a client key is given",
+                    "give both DATABASE_TLS_CERT and DATABASE_TLS_KEY, or neither",
+                );
                 None
             }
         };
@@ -162,8 +180,12 @@ impl Reader<'_> {
         let topic = self.name("datahub.topic", 1, 128);
         DatahubConfig {
             endpoint: self.parsed("datahub.endpoint", endpoint).unwrap_or_default(),
-            access_id: self.secret("datahub.access_id").unwrap_or_else(|| Secret::new("")),
-            access_key: self.secret("datahub.access_key").unwrap_or_else(|| Secret::new("")),
+            access_id: self
+                .secret("datahub.access_id")
+                .unwrap_or_else(|| Secret::new("")),
+            access_key: self
+                .secret("datahub.access_key")
+                .unwrap_or_else(|| Secret::new("")),
             security_token: self.secret("datahub.security_token"),
             project,
             topic,
@@ -204,13 +226,21 @@ impl Reader<'_> {
             if self.origin("retry.backoff_max_ms") == Origin::Default {
                 cap = base;
             } else {
-                self.problem("retry.backoff_max_ms", "is less than RETRY_BACKOFF_MS", "write at least the value of RETRY_BACKOFF_MS");
+                self.problem(
+                    "retry.backoff_max_ms",
+                    "is less than RETRY_BACKOFF_MS",
+                    "write at least the value of RETRY_BACKOFF_MS",
+                );
             }
         }
         let batch_bytes = size(self.number("delivery.batch_max_bytes"));
         let budget_bytes = size(self.number("delivery.heap_size"));
         if batch_bytes > budget_bytes / 4 && self.problems.is_empty() {
-            self.problem("delivery.heap_size", "is less than four batches", "raise HEAP_SIZE or lower BATCH_MAX_BYTES");
+            self.problem(
+                "delivery.heap_size",
+                "is less than four batches",
+                "raise HEAP_SIZE or lower BATCH_MAX_BYTES",
+            );
         }
         DeliveryConfig {
             batch_bytes,
@@ -230,7 +260,10 @@ impl Reader<'_> {
         let address = self
             .parsed("monitoring.address", |text| {
                 text.parse::<IpAddr>().map_err(|_| {
-                    Refusal::new("is not an IP address", "write an address of this machine, or 0.0.0.0 for all")
+                    Refusal::new(
+                        "is not an IP address",
+                        "write an address of this machine, or 0.0.0.0 for all",
+                    )
                 })
             })
             .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -288,12 +321,16 @@ impl Reader<'_> {
     }
 
     fn origin(&self, key: &str) -> Origin {
-        self.given(key).map_or(Origin::Default, |text| text.origin.clone())
+        self.given(key)
+            .map_or(Origin::Default, |text| text.origin.clone())
     }
 
     /// The text without surrounding blanks; empty if nothing was given, which is a problem if it is required.
     fn text(&mut self, key: &'static str) -> String {
-        let text = self.given(key).map(|given| given.text.trim().to_owned()).unwrap_or_default();
+        let text = self
+            .given(key)
+            .map(|given| given.text.trim().to_owned())
+            .unwrap_or_default();
         let required = options::find(key).is_some_and(|opt| opt.required);
         if text.is_empty() && required {
             self.missing(key);
@@ -333,7 +370,11 @@ impl Reader<'_> {
     fn readable(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = PathBuf::from(self.parsed(key, |text| Ok(text.to_owned()))?);
         if let Err(error) = std::fs::read(&path) {
-            self.problem(key, format!("cannot be read: {error}"), "name a file that the collector's user can read");
+            self.problem(
+                key,
+                format!("cannot be read: {error}"),
+                "name a file that the collector's user can read",
+            );
         }
         Some(path)
     }
@@ -374,7 +415,10 @@ impl Reader<'_> {
         };
         match Secret::from_file(path) {
             Ok(secret) if secret.expose().is_empty() && !opt.may_be_empty() => {
-                self.problems.push(problem(String::from("names an empty file"), "write the secret into the file"));
+                self.problems.push(problem(
+                    String::from("names an empty file"),
+                    "write the secret into the file",
+                ));
                 None
             }
             Ok(secret) => Some(secret),
@@ -429,7 +473,10 @@ fn size(number: u64) -> usize {
 
 fn host(text: &str) -> Result<String, Refusal> {
     let remedy = "write a host name or an address alone; the port goes to DATABASE_PORT";
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|t| t.strip_suffix(']'))
+        .unwrap_or(text);
     if bare.parse::<IpAddr>().is_ok() {
         return Ok(bare.to_owned());
     }
@@ -501,9 +548,10 @@ fn start_position(text: &str) -> Result<StartPosition, Refusal> {
     match (form.to_ascii_lowercase().as_str(), rest.trim()) {
         ("latest", "") => Ok(StartPosition::Latest),
         ("earliest", "") => Ok(StartPosition::Earliest),
-        ("gtid", set) if !set.is_empty() => {
-            set.parse().map(StartPosition::Gtid).map_err(|e| refuse(format!("is not readable: {e}")))
-        }
+        ("gtid", set) if !set.is_empty() => set
+            .parse()
+            .map(StartPosition::Gtid)
+            .map_err(|e| refuse(format!("is not readable: {e}"))),
         ("file", place) => {
             let (file, pos) = place
                 .rsplit_once(':')
@@ -513,15 +561,24 @@ fn start_position(text: &str) -> Result<StartPosition, Refusal> {
                 .map_err(|_| refuse(String::from("has a position that is not a whole number")))?;
             // A binlog file starts with four magic bytes; no event is before them.
             if file.is_empty() || pos < 4 {
-                return Err(refuse(String::from("needs a file name and a position of at least 4")));
+                return Err(refuse(String::from(
+                    "needs a file name and a position of at least 4",
+                )));
             }
-            Ok(StartPosition::File(FilePosition { file: file.to_owned(), pos }))
+            Ok(StartPosition::File(FilePosition {
+                file: file.to_owned(),
+                pos,
+            }))
         }
         ("timestamp", moment) => OffsetDateTime::parse(moment, &Rfc3339)
             .ok()
             .and_then(|moment| u64::try_from(moment.unix_timestamp_nanos() / 1_000).ok())
             .map(StartPosition::Timestamp)
-            .ok_or_else(|| refuse(String::from("does not hold a time after 1970 such as 2026-01-31T08:00:00Z"))),
+            .ok_or_else(|| {
+                refuse(String::from(
+                    "does not hold a time after 1970 such as 2026-01-31T08:00:00Z",
+                ))
+            }),
         _ => Err(refuse(String::from("is not a known form"))),
     }
 }

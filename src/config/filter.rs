@@ -98,7 +98,11 @@ impl TableFilter {
                 table: Pattern::Any,
             });
         }
-        if errors.is_empty() { Ok(filter) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(filter)
+        } else {
+            Err(errors)
+        }
     }
 
     /// Every table of every database that is not the server's own.
@@ -131,9 +135,10 @@ impl TableFilter {
     /// Whether any table of this database can be captured.
     pub fn touches(&self, db: &str) -> bool {
         let excluded = self.excluded_schemas.iter().any(|p| p.matches(db))
-            || self.excluded_tables.iter().any(|p| {
-                p.table == Pattern::Any && p.db.as_ref().is_none_or(|p| p.matches(db))
-            });
+            || self
+                .excluded_tables
+                .iter()
+                .any(|p| p.table == Pattern::Any && p.db.as_ref().is_none_or(|p| p.matches(db)));
         !excluded && self.tables.iter().any(|p| self.admits(p.db.as_ref(), db))
     }
 
@@ -191,7 +196,9 @@ fn glob(pieces: &[Piece], name: &str) -> bool {
             }
             (Some((Piece::One | Piece::Char(_), _)), _) | (None, Some(_)) => {}
         }
-        let Some((after, mut from)) = retry else { return false };
+        let Some((after, mut from)) = retry else {
+            return false;
+        };
         if from.next().is_none() {
             return false;
         }
@@ -245,7 +252,10 @@ fn entries(list: &str, errors: &mut Vec<String>) -> Vec<Entry> {
         }
         entry.parts.push(part);
         if quoted {
-            errors.push(format!("{:?} has a backquote without its partner", entry.written.trim()));
+            errors.push(format!(
+                "{:?} has a backquote without its partner",
+                entry.written.trim()
+            ));
         } else if !entry.written.trim().is_empty() {
             found.push(entry);
         }
@@ -261,7 +271,10 @@ impl Entry {
     fn only_part(&self) -> Result<Pattern, String> {
         match self.parts.as_slice() {
             [part] => self.pattern(part),
-            _ => Err(self.error("has a dot, but a database has one name; write it in backquotes if it has a dot")),
+            _ => {
+                Err(self
+                    .error("has a dot, but a database has one name; write it in backquotes if it has a dot"))
+            }
         }
     }
 
@@ -340,7 +353,10 @@ mod tests {
         assert!(!f.captures("shop", "orders_bak"));
         assert!(!f.captures("tmp", "kept"), "the database is excluded");
         let f = filter("*", "!*_bak,!shop.secret");
-        assert!(f.captures("shop", "orders"), "exclusions alone mean everything else");
+        assert!(
+            f.captures("shop", "orders"),
+            "exclusions alone mean everything else"
+        );
         assert!(!f.captures("shop", "secret") && f.captures("crm", "secret"));
         let f = filter("!logs", "*");
         assert!(f.captures("shop", "x") && !f.captures("logs", "x"));
@@ -350,7 +366,14 @@ mod tests {
     #[test]
     fn system_schemas_need_their_name() {
         let f = filter("*", "*");
-        for db in ["mysql", "information_schema", "SYS", "oceanbase", "__recyclebin", "performance_schema"] {
+        for db in [
+            "mysql",
+            "information_schema",
+            "SYS",
+            "oceanbase",
+            "__recyclebin",
+            "performance_schema",
+        ] {
             assert!(!f.captures(db, "user") && !f.touches(db), "{db}");
         }
         assert!(!filter("my*", "*").captures("mysql", "user"));
@@ -374,7 +397,10 @@ mod tests {
         assert_eq!(errors.len(), 3, "{errors:#?}");
         let errors = TableFilter::parse("ok", "a.,!,b.c").unwrap_err();
         assert_eq!(errors.len(), 2, "{errors:#?}");
-        assert!(TableFilter::parse("", ",, ,").is_ok(), "empty entries mean nothing");
+        assert!(
+            TableFilter::parse("", ",, ,").is_ok(),
+            "empty entries mean nothing"
+        );
     }
 
     #[test]

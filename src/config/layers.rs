@@ -74,7 +74,16 @@ const FILE_VARIABLE: &str = "APPLICATION_YML";
 const OUR_PREFIXES: [&str; 4] = ["DATABASE_", "DATAHUB_", "RETRY_", "MONITORING_"];
 /// These are ours too, but others may use them: an unknown one that resembles an option gives a warning.
 const SHARED_PREFIXES: [&str; 10] = [
-    "BATCH_", "LOG_", "START_", "READY_", "LIVENESS_", "POISON_", "SHUTDOWN_", "EXIT_", "HEAP_", "DATA_",
+    "BATCH_",
+    "LOG_",
+    "START_",
+    "READY_",
+    "LIVENESS_",
+    "POISON_",
+    "SHUTDOWN_",
+    "EXIT_",
+    "HEAP_",
+    "DATA_",
 ];
 
 /// One layer of texts, for figment.
@@ -114,7 +123,9 @@ impl Raw {
                     .collect(),
             },
             Layer {
-                values: file.as_deref().map_or_else(Vec::new, |path| read_file(path, &mut problems)),
+                values: file
+                    .as_deref()
+                    .map_or_else(Vec::new, |path| read_file(path, &mut problems)),
                 origin: Origin::File(file.unwrap_or_default()),
             },
             Layer {
@@ -165,7 +176,10 @@ fn merge(layers: &[Layer; 4]) -> BTreeMap<String, Text> {
 /// The file to read: named ones must exist, the usual one need not.
 fn file_path(sources: &Sources) -> Option<PathBuf> {
     let named = sources.file.clone().or_else(|| {
-        let variable = sources.environment.iter().find(|(name, _)| name == FILE_VARIABLE)?;
+        let variable = sources
+            .environment
+            .iter()
+            .find(|(name, _)| name == FILE_VARIABLE)?;
         (!variable.1.is_empty()).then(|| PathBuf::from(&variable.1))
     });
     named.or_else(|| {
@@ -195,7 +209,10 @@ fn read_file(path: &Path, problems: &mut Vec<Problem>) -> Vec<(String, String)> 
         }
     };
     // An empty document, or one of comments only, is a file that changes nothing.
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+    if text
+        .lines()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+    {
         return Vec::new();
     }
     let data = match Yaml::string(&text).data() {
@@ -222,7 +239,10 @@ fn yaml_place(message: &str) -> String {
     let Some((_, after)) = message.rsplit_once(" at line ") else {
         return String::new();
     };
-    let place: String = after.chars().take_while(|c| c.is_ascii_digit() || "column ".contains(*c)).collect();
+    let place: String = after
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || "column ".contains(*c))
+        .collect();
     format!(" at line {}", place.trim_end())
 }
 
@@ -268,8 +288,14 @@ fn flatten(
             (None, Some(number)) => number.to_string(),
             (None, None) => String::from("a number with a fraction"),
         },
-        Value::Array(_, ref items) if opt.kind == Kind::Text && items.iter().all(|i| i.as_str().is_some()) => {
-            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+        Value::Array(_, ref items)
+            if opt.kind == Kind::Text && items.iter().all(|i| i.as_str().is_some()) =>
+        {
+            items
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(",")
         }
         Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Array(..) | Value::Dict(..) => {
             problem(
@@ -311,7 +337,11 @@ fn environment(
             unknown_variable(name, problems, warnings);
             continue;
         };
-        let key = if is_file { opt.file_key() } else { opt.key.to_owned() };
+        let key = if is_file {
+            opt.file_key()
+        } else {
+            opt.key.to_owned()
+        };
         match value.to_str() {
             // `NAME=` in a compose file means "nothing said".
             Some("") if is_file || !opt.may_be_empty() => {}
@@ -343,7 +373,10 @@ fn by_variable(name: &str) -> Option<(&'static Opt, bool)> {
 
 fn unknown_variable(name: &str, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) {
     let variables = || {
-        let files = OPTIONS.iter().filter(|opt| opt.kind == Kind::Secret).map(Opt::file_variable);
+        let files = OPTIONS
+            .iter()
+            .filter(|opt| opt.kind == Kind::Secret)
+            .map(Opt::file_variable);
         OPTIONS.iter().map(|opt| opt.variable.to_owned()).chain(files)
     };
     if OUR_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
@@ -367,7 +400,9 @@ fn unknown_variable(name: &str, problems: &mut Vec<Problem>, warnings: &mut Vec<
     } else if SHARED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         && let Some(candidate) = closest(name, variables())
     {
-        warnings.push(format!("{name} is not an option and is ignored; did you mean {candidate}?"));
+        warnings.push(format!(
+            "{name} is not an option and is ignored; did you mean {candidate}?"
+        ));
     }
 }
 
@@ -382,7 +417,9 @@ fn is_service_link(name: &str) -> bool {
     };
     let mut parts = after.split('_');
     parts.next().is_some_and(|port| port.parse::<u16>().is_ok())
-        && parts.next().is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
+        && parts
+            .next()
+            .is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
 }
 
 /// The candidate that a person most likely meant, if any is close.
@@ -390,7 +427,12 @@ fn closest(name: &str, candidates: impl Iterator<Item = String>) -> Option<Strin
     /// Below this share of equal letters a suggestion confuses more than it helps.
     const LEAST: f64 = 0.72;
     candidates
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, &candidate), candidate))
+        .map(|candidate| {
+            (
+                strsim::normalized_damerau_levenshtein(name, &candidate),
+                candidate,
+            )
+        })
         .filter(|(score, _)| *score >= LEAST)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)

@@ -74,13 +74,34 @@ const LARGEST_BATCH: u64 = 4_000_000;
 
 macro_rules! opt {
     ($key:literal, $variable:literal, required, $kind:expr, $doc:literal) => {
-        Opt { key: $key, variable: $variable, default: None, required: true, kind: $kind, doc: $doc }
+        Opt {
+            key: $key,
+            variable: $variable,
+            default: None,
+            required: true,
+            kind: $kind,
+            doc: $doc,
+        }
     };
     ($key:literal, $variable:literal, unset, $kind:expr, $doc:literal) => {
-        Opt { key: $key, variable: $variable, default: None, required: false, kind: $kind, doc: $doc }
+        Opt {
+            key: $key,
+            variable: $variable,
+            default: None,
+            required: false,
+            kind: $kind,
+            doc: $doc,
+        }
     };
     ($key:literal, $variable:literal, $default:literal, $kind:expr, $doc:literal) => {
-        Opt { key: $key, variable: $variable, default: Some($default), required: false, kind: $kind, doc: $doc }
+        Opt {
+            key: $key,
+            variable: $variable,
+            default: Some($default),
+            required: false,
+            kind: $kind,
+            doc: $doc,
+        }
     };
 }
 
@@ -178,7 +199,10 @@ impl Kind {
             Kind::Flag => match text.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "on" | "1" => Ok(1),
                 "false" | "no" | "off" | "0" => Ok(0),
-                _ => Err(Refusal::new("is neither true nor false", "write `true` or `false`")),
+                _ => Err(Refusal::new(
+                    "is neither true nor false",
+                    "write `true` or `false`",
+                )),
             },
             Kind::Choice(words) => choice(text, words),
         }
@@ -263,7 +287,9 @@ fn size(bytes: u64) -> String {
 
 /// The option table of the README: one row an option, in the order of [`OPTIONS`].
 pub fn markdown() -> String {
-    let mut out = String::from("| variable | `application.yml` | default | accepts | what it is |\n|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "| variable | `application.yml` | default | accepts | what it is |\n|---|---|---|---|---|\n",
+    );
     for opt in OPTIONS {
         let default = match (opt.default, opt.required) {
             (Some(default), _) => format!("`{default}`"),
@@ -300,7 +326,11 @@ mod tests {
                 assert!(opt.kind.check(default).is_ok(), "{} = {default}", opt.key);
             }
             assert!(opt.key.contains('.'), "{} has no group", opt.key);
-            assert!(opt.doc.ends_with('.'), "{}: a sentence ends with a full stop", opt.key);
+            assert!(
+                opt.doc.ends_with('.'),
+                "{}: a sentence ends with a full stop",
+                opt.key
+            );
             assert!(!(opt.required && opt.default.is_some()), "{}", opt.key);
         }
     }

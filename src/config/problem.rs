@@ -27,7 +27,11 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.variable.is_empty() { &self.key } else { &self.variable };
+        let name = if self.variable.is_empty() {
+            &self.key
+        } else {
+            &self.variable
+        };
         write!(f, "{name} {}", self.message)?;
         if let Some(value) = &self.value {
             write!(f, "\n    given:  {value}")?;

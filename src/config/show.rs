@@ -41,10 +41,20 @@ impl Raw {
                 },
             };
             let origin = given.map_or_else(|| String::from("not set"), |given| given.origin.to_string());
-            line(&mut out, &format!("  {name}: {value} # {origin}, {}", opt.variable));
+            line(
+                &mut out,
+                &format!("  {name}: {value} # {origin}, {}", opt.variable),
+            );
             if let Some(file) = self.values.get(&opt.file_key()) {
                 let value = quoted(&file.text);
-                line(&mut out, &format!("  {name}_file: {value} # {}, {}", file.origin, opt.file_variable()));
+                line(
+                    &mut out,
+                    &format!(
+                        "  {name}_file: {value} # {}, {}",
+                        file.origin,
+                        opt.file_variable()
+                    ),
+                );
             }
         }
         out
