@@ -4,6 +4,7 @@
 //! turns it into text; no channel, no lock that is held over I/O, no file. Deciding what the facts mean is
 //! `verdict`'s; gathering them is the wiring's.
 
+pub mod probe;
 pub mod status;
 pub mod verdict;
 

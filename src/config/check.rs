@@ -61,6 +61,18 @@ impl Raw {
     }
 }
 
+impl Raw {
+    /// Where the health endpoints are, as far as this can be told without a valid configuration.
+    pub fn listen(&self) -> SocketAddr {
+        let mut reader = Reader {
+            raw: self,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        reader.monitoring().listen
+    }
+}
+
 struct Reader<'a> {
     raw: &'a Raw,
     problems: Vec<Problem>,
@@ -115,25 +127,20 @@ impl Reader<'_> {
 
     fn tables(&mut self) -> TableFilter {
         let (schema, tables) = (self.text("database.schema"), self.text("database.tables"));
-        match TableFilter::parse(&schema, &tables) {
-            Ok(filter) => filter,
-            Err(sentences) => {
-                for sentence in sentences {
-                    // The filter speaks of both options; the second is where most patterns are.
-                    let key = if TableFilter::parse(&schema, "*").is_err() {
-                        "database.schema"
-                    } else {
-                        "database.tables"
-                    };
-                    self.problem(
-                        key,
-                        format!("holds a pattern that cannot be read: {sentence}"),
-                        "write names separated by commas, such as `orders,shop.*,!*_tmp`",
-                    );
-                }
-                TableFilter::everything()
+        TableFilter::parse(&schema, &tables).unwrap_or_else(|sentences| {
+            // A sentence quotes its entry; which of the two lists holds it shows when the first is read alone.
+            let in_schema = TableFilter::parse(&schema, "*").err().unwrap_or_default();
+            for sentence in sentences {
+                let key = if in_schema.contains(&sentence) {
+                    "database.schema"
+                } else {
+                    "database.tables"
+                };
+                let message = format!("has an entry that cannot be read: {sentence}");
+                self.problem(key, message, "write entries such as `orders, shop.*, !*_tmp`");
             }
-        }
+            TableFilter::everything()
+        })
     }
 
     fn tls(&mut self) -> TlsConfig {
