@@ -7,6 +7,7 @@ pub mod config;
 pub mod delivery;
 pub mod encode;
 pub mod http;
+pub mod pipeline;
 pub mod position;
 pub mod record;
 pub mod retry;

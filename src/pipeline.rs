@@ -4,9 +4,10 @@
 //! counted on different sides and published as a metric. It decides nothing: every choice is an effect that the
 //! core asked for, every answer goes back to it.
 
-pub mod intake;
 mod gauges;
+pub mod intake;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::delivery::{Core, Effect, Settings, Snapshot};
 use crate::position::ServerIdentity;
 use crate::record::{Batch, BatchId, Outcome, Probe, Seq, Shard};
-use crate::retry::Failure;
+use crate::retry::{Disposition, Failure, Reason};
 use crate::sink::DataHub;
 use crate::store::Store;
 
@@ -54,34 +55,402 @@ impl Sink for DataHub {
     }
 }
 
+/// A loop's sign of life: touched at least once a second, whatever the loop waits for.
+#[derive(Clone, Debug)]
+pub struct Tick {
+    start: Instant,
+    touched_ms: Arc<AtomicU64>,
+}
+
+impl Default for Tick {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            touched_ms: Arc::default(),
+        }
+    }
+}
+
+impl Tick {
+    /// Says that the loop is alive.
+    pub fn touch(&self) {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.touched_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Time since the last touch.
+    pub fn age(&self) -> Duration {
+        let touched = Duration::from_millis(self.touched_ms.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(touched)
+    }
+}
+
+/// How one kind of call to the sink has been going.
+#[derive(Clone, Debug, Default)]
+pub struct CallHealth {
+    /// When the last successful call ended.
+    pub last_success: Option<Instant>,
+    /// When the first of the failures since then ended.
+    pub failing_since: Option<Instant>,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// The latest of them.
+    pub last_failure: Option<Reason>,
+    /// When the oldest call that still waits for its answer was started.
+    pub oldest_running: Option<Instant>,
+}
+
+impl CallHealth {
+    /// Takes note of how a call ended.
+    pub fn ended(&mut self, failure: Option<&Reason>) {
+        match failure {
+            None => {
+                *self = Self {
+                    last_success: Some(Instant::now()),
+                    ..Self::default()
+                }
+            }
+            Some(reason) => {
+                self.failing_since.get_or_insert_with(Instant::now);
+                self.failures = self.failures.saturating_add(1);
+                self.last_failure = Some(reason.clone());
+            }
+        }
+    }
+}
+
 /// What the pipeline shows of itself; replaced as a whole.
 #[derive(Clone, Debug)]
 pub struct PipelineStatus {
-    /// When it was taken; the ages in `core` are relative to `clock_start`.
-    pub taken: Instant,
+    /// The core's own view. Its times count from `clock_start`.
+    pub core: Snapshot,
     /// The core's zero of time.
     pub clock_start: Instant,
-    /// The core's own view.
-    pub core: Snapshot,
     /// The failure that only a person can end, if any.
     pub halted: Option<Failure>,
-    /// When the sink last answered a call with success.
-    pub last_sink_success: Option<Instant>,
-    /// Since when at least one sink call has been failing or unanswered without a success of that kind since.
-    pub sink_failing_since: Option<Instant>,
-    /// Calls to the sink that wait for an answer.
-    pub calls_running: usize,
-    /// When the oldest of them was started.
-    pub oldest_call: Option<Instant>,
-    /// When a checkpoint was last written.
-    pub last_checkpoint: Option<Instant>,
+    /// Puts and probes.
+    pub puts: CallHealth,
+    /// Shard listings: made now and then even when nothing is to be put, so that a dead sink is noticed.
+    pub listings: CallHealth,
+    /// Commit time of the newest row or boundary handed to the core, microseconds since 1970.
+    pub source_ts_us: Option<u64>,
 }
 
 /// An answer on its way back to the core.
 enum Answer {
-    Put { id: BatchId, outcome: Outcome, rows: usize, bytes: usize, took: Duration },
-    Probe { id: BatchId, probe: Probe },
+    Put {
+        id: BatchId,
+        outcome: Outcome,
+        rows: usize,
+        bytes: usize,
+        took: Duration,
+    },
+    Probe {
+        id: BatchId,
+        probe: Probe,
+    },
     Shards(Result<Vec<Shard>, Failure>),
     Persisted(Result<(), Failure>),
-    DeadLettered { seq: Seq, result: Result<(), Failure> },
+    DeadLettered {
+        seq: Seq,
+        result: Result<(), Failure>,
+    },
+}
+
+/// The driver and all it holds.
+pub struct Pipeline<S> {
+    core: Core,
+    sink: Arc<S>,
+    store: Arc<Store>,
+    /// Set by the intake before its first chunk: whose positions these are.
+    identity: Arc<OnceLock<ServerIdentity>>,
+    running: FuturesUnordered<BoxFuture<'static, Answer>>,
+    puts: CallHealth,
+    listings: CallHealth,
+    source_ts_us: Option<u64>,
+    clock_start: Instant,
+    status: watch::Sender<PipelineStatus>,
+    gauges: Gauges,
+    tick: Tick,
+}
+
+impl<S: Sink> Pipeline<S> {
+    /// A pipeline that has done nothing yet, and where its status can be watched.
+    pub fn new(
+        settings: Settings,
+        sink: Arc<S>,
+        store: Arc<Store>,
+        identity: Arc<OnceLock<ServerIdentity>>,
+        tick: Tick,
+    ) -> (Self, watch::Receiver<PipelineStatus>) {
+        let gauges = Gauges::new(settings.budget_bytes);
+        let core = Core::new(settings);
+        let clock_start = Instant::now();
+        let (status, watched) = watch::channel(PipelineStatus {
+            core: core.snapshot(),
+            clock_start,
+            halted: None,
+            puts: CallHealth::default(),
+            listings: CallHealth::default(),
+            source_ts_us: None,
+        });
+        let pipeline = Self {
+            core,
+            sink,
+            store,
+            identity,
+            running: FuturesUnordered::new(),
+            puts: CallHealth::default(),
+            listings: CallHealth::default(),
+            source_ts_us: None,
+            clock_start,
+            status,
+            gauges,
+            tick,
+        };
+        (pipeline, watched)
+    }
+
+    /// Runs until `stop` is cancelled or the channel closes, and everything taken in is delivered.
+    ///
+    /// How long the drain may take is the caller's decision: dropping the future is always safe.
+    pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>, stop: CancellationToken) {
+        let mut open = true;
+        loop {
+            while let Some(effect) = self.core.poll_effect() {
+                if matches!(effect, Effect::Finished) {
+                    self.publish();
+                    return;
+                }
+                self.start(effect);
+            }
+            self.publish();
+            let idle_until = Instant::now() + IDLE_TICK;
+            let due = self
+                .core
+                .poll_timeout()
+                .map_or(idle_until, |at| idle_until.min(self.clock_start + at));
+            tokio::select! {
+                Some(answer) = self.running.next(), if !self.running.is_empty() => self.finish(answer),
+                arrival = arrivals.recv(), if open && self.core.wants_input() => match arrival {
+                    Some(arrival) => self.admit(arrival),
+                    None => {
+                        open = false;
+                        self.core.handle_shutdown(self.now());
+                    }
+                },
+                () = stop.cancelled(), if open => {
+                    open = false;
+                    arrivals.close();
+                    while let Some(arrival) = arrivals.recv().await {
+                        self.admit(arrival);
+                    }
+                    self.core.handle_shutdown(self.now());
+                }
+                () = tokio::time::sleep_until(due) => self.core.handle_timeout(self.now()),
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.clock_start.elapsed()
+    }
+
+    fn admit(&mut self, arrival: Arrival) {
+        self.gauges.decoded(arrival.operations);
+        self.source_ts_us = self.source_ts_us.max(arrival.chunk.source_ts_us);
+        let now = self.now();
+        self.core.handle_chunk(now, arrival.chunk);
+    }
+
+    /// Starts what the core asked for; the answer comes back through `finish`.
+    fn start(&mut self, effect: Effect) {
+        let started = Instant::now();
+        let sink = Arc::clone(&self.sink);
+        let answer: BoxFuture<'static, Answer> = match effect {
+            Effect::Send(batch) => {
+                self.puts.oldest_running.get_or_insert(started);
+                Box::pin(async move {
+                    let outcome = sink.put(&batch).await;
+                    let bytes = batch.records.iter().map(|r| r.payload.len()).sum();
+                    let (id, rows) = (batch.id, batch.records.len());
+                    Answer::Put {
+                        id,
+                        outcome,
+                        rows,
+                        bytes,
+                        took: started.elapsed(),
+                    }
+                })
+            }
+            Effect::Probe(batch) => {
+                self.puts.oldest_running.get_or_insert(started);
+                Box::pin(async move {
+                    Answer::Probe {
+                        id: batch.id,
+                        probe: sink.probe(&batch).await,
+                    }
+                })
+            }
+            Effect::RefreshShards => {
+                self.listings.oldest_running.get_or_insert(started);
+                Box::pin(async move { Answer::Shards(sink.shards().await) })
+            }
+            Effect::Persist(position) => {
+                let written =
+                    self.on_disk(move |store, identity| store.write_checkpoint(identity, &position));
+                Box::pin(async move { Answer::Persisted(written.await) })
+            }
+            Effect::DeadLetter { record, reason } => {
+                let seq = record.seq;
+                let written =
+                    self.on_disk(move |store, identity| store.append_dead_letter(identity, &record, &reason));
+                Box::pin(async move {
+                    Answer::DeadLettered {
+                        seq,
+                        result: written.await,
+                    }
+                })
+            }
+            Effect::Finished => return,
+        };
+        self.running.push(answer);
+    }
+
+    /// Runs a disk operation beside the runtime; a panic in it is a retryable failure.
+    fn on_disk(
+        &self,
+        operation: impl FnOnce(&Store, &ServerIdentity) -> Result<(), Failure> + Send + 'static,
+    ) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
+        let (store, identity) = (Arc::clone(&self.store), Arc::clone(&self.identity));
+        let job = tokio::task::spawn_blocking(move || match identity.get() {
+            Some(identity) => operation(&store, identity),
+            None => Err(Failure::retry(
+                "source_unknown",
+                "the source has not been identified yet",
+            )),
+        });
+        async move {
+            job.await
+                .unwrap_or_else(|e| Err(Failure::retry("store_panicked", format!("a disk operation: {e}"))))
+        }
+    }
+
+    fn finish(&mut self, answer: Answer) {
+        let now = self.now();
+        match answer {
+            Answer::Put {
+                id,
+                outcome,
+                rows,
+                bytes,
+                took,
+            } => {
+                self.gauges.put(&outcome, rows, bytes, took);
+                self.puts.ended(put_failure(&outcome));
+                report_put(&outcome, rows);
+                self.core.handle_outcome(now, id, outcome);
+            }
+            Answer::Probe { id, probe } => {
+                self.gauges.probe(&probe);
+                match &probe {
+                    Probe::Holds(found) => {
+                        self.puts.ended(None);
+                        tracing::info!(found, "read the shard back after a lost answer");
+                    }
+                    Probe::Failed(failure) => {
+                        self.puts.ended(Some(&failure.reason));
+                        report("reading the shard back", failure);
+                    }
+                }
+                self.core.handle_probe(now, id, probe);
+            }
+            Answer::Shards(result) => {
+                self.listings.ended(result.as_ref().err().map(|f| &f.reason));
+                if let Err(failure) = &result {
+                    self.gauges.retry(failure);
+                    report("listing the shards", failure);
+                }
+                self.core.handle_shards(now, result);
+            }
+            Answer::Persisted(result) => {
+                if let Err(failure) = &result {
+                    self.gauges.retry(failure);
+                    report("writing the checkpoint", failure);
+                }
+                self.core.handle_persisted(now, result);
+            }
+            Answer::DeadLettered { seq, result } => {
+                match &result {
+                    Ok(()) => tracing::warn!(
+                        seq,
+                        "a record that can never be stored is in the dead-letter file"
+                    ),
+                    Err(failure) => {
+                        self.gauges.retry(failure);
+                        report("writing a dead letter", failure);
+                    }
+                }
+                self.core.handle_dead_lettered(now, seq, result);
+            }
+        }
+    }
+
+    /// Replaces the published snapshot and the metrics.
+    fn publish(&mut self) {
+        self.tick.touch();
+        let core = self.core.snapshot();
+        self.gauges.snapshot(&core, self.now());
+        self.status.send_replace(PipelineStatus {
+            core,
+            clock_start: self.clock_start,
+            halted: self.core.halted().cloned(),
+            puts: self.puts.clone(),
+            listings: self.listings.clone(),
+            source_ts_us: self.source_ts_us,
+        });
+    }
+}
+
+/// Why a put did not store everything, if it did not.
+fn put_failure(outcome: &Outcome) -> Option<&Reason> {
+    match outcome {
+        Outcome::Acknowledged => None,
+        Outcome::Refused(failure) => Some(&failure.reason),
+        Outcome::Unknown { reason } => Some(reason),
+        Outcome::Partial(refused) => refused.first().map(|(_, failure)| &failure.reason),
+    }
+}
+
+fn report_put(outcome: &Outcome, rows: usize) {
+    match outcome {
+        Outcome::Acknowledged => {}
+        Outcome::Refused(failure) => report("a put", failure),
+        Outcome::Unknown { reason } => {
+            tracing::warn!(code = reason.code, rows, error = %reason.message, "a put has no answer; the shard will be read back");
+        }
+        Outcome::Partial(refused) => {
+            let first = refused
+                .first()
+                .map(|(_, failure)| failure.to_string())
+                .unwrap_or_default();
+            tracing::warn!(
+                rows,
+                refused = refused.len(),
+                error = first,
+                "a put was stored in part"
+            );
+        }
+    }
+}
+
+/// Says once what failed and what follows from it.
+fn report(what: &'static str, failure: &Failure) {
+    let (code, error) = (failure.reason.code, &failure.reason.message);
+    match &failure.disposition {
+        Disposition::Retry { .. } => tracing::warn!(code, %error, "{what} failed; it will be repeated"),
+        Disposition::Reroute => tracing::info!(code, %error, "{what}: the shard takes no records any more"),
+        Disposition::Poison(_) => tracing::warn!(code, %error, "{what}: a record can never be stored"),
+        Disposition::Halt { remedy } => tracing::error!(code, %error, %remedy, "{what} failed; halted"),
+    }
 }

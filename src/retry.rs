@@ -107,19 +107,18 @@ impl Delays {
 
 /// Repeats `operation` until it succeeds or fails for good, without a limit on tries or time.
 ///
-/// `operation` says of each error whether it is worth another try; `notify` sees every failure that will be
-/// repeated, with the wait before the next try.
+/// `notify` sees every failure that will be repeated, with the wait before the next try.
 ///
 /// # Errors
-/// The first error that `operation` calls permanent.
-pub async fn until_ok<T, E, F, Fut>(
+/// The first failure whose disposition is a halt (or poison): another try would not help.
+pub async fn until_ok<T, F, Fut>(
     delays: Delays,
-    operation: F,
-    notify: impl FnMut(E, Duration),
-) -> Result<T, E>
+    mut operation: F,
+    notify: impl FnMut(Failure, Duration),
+) -> Result<T, Failure>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, backoff::Error<E>>>,
+    Fut: Future<Output = Result<T, Failure>>,
 {
     let schedule = backoff::ExponentialBackoff {
         initial_interval: delays.base,
@@ -131,7 +130,20 @@ where
         max_elapsed_time: None,
         ..backoff::ExponentialBackoff::default()
     };
-    backoff::future::retry_notify(schedule, operation, notify).await
+    let attempt = || {
+        let attempt = operation();
+        async move {
+            attempt.await.map_err(|failure| match failure.disposition {
+                Disposition::Retry { after } => backoff::Error::Transient {
+                    err: failure,
+                    retry_after: after,
+                },
+                Disposition::Reroute => backoff::Error::transient(failure),
+                Disposition::Poison(_) | Disposition::Halt { .. } => backoff::Error::permanent(failure),
+            })
+        }
+    };
+    backoff::future::retry_notify(schedule, attempt, notify).await
 }
 
 #[cfg(test)]

@@ -4,26 +4,27 @@
 //! traffic is low and chunks are large when it is high. The channel holds a few chunks; when it is full the
 //! loop waits, the socket fills, and the server waits with us.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::Tick;
 use crate::change::{ChangeEvent, Operation};
-use crate::encode::Encoder;
-use crate::position::{Flavour, Position, ServerIdentity};
+use crate::encode::{Encoder, Routing, Settings};
+use crate::position::ServerIdentity;
 use crate::record::Chunk;
 use crate::retry::Failure;
 use crate::source::{Source, Step};
-
-use super::Tick;
 
 /// A chunk is sent on once it charges this much to the byte budget. Large enough to amortise the hand-over,
 /// small beside a batch.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Chunks that may wait between the two halves: with [`CHUNK_BYTES`] the bound of the channel in bytes.
+/// Chunks that may wait between the two halves: with [`CHUNK_BYTES`], the channel's bound in bytes.
 pub const CHANNEL_CHUNKS: usize = 4;
 
 /// How often a waiting loop ticks.
@@ -56,7 +57,9 @@ impl Operations {
 
     /// All rows.
     pub fn total(self) -> u64 {
-        self.created.saturating_add(self.updated).saturating_add(self.deleted)
+        self.created
+            .saturating_add(self.updated)
+            .saturating_add(self.deleted)
     }
 }
 
@@ -65,15 +68,193 @@ impl Operations {
 pub struct Arrival {
     /// The records and the position behind them.
     pub chunk: Chunk,
-    /// What the decoder handed over for it, counted before encoding: the left side of the conservation check.
+    /// What the source handed over for it, counted before encoding: the left side of the conservation check.
     pub operations: Operations,
 }
 
-/// The read side: everything the loop owns.
-#[derive(Debug)]
+/// The loop's parts.
 pub struct Intake {
     source: Source,
-    encoder: Option<Encoder>,
-    make_encoder: fn(Flavour, &EncoderSettings) -> Encoder,
-    settings: EncoderSettings,
+    /// `source.name` in the envelope.
+    group: String,
+    routing: Routing,
+    arrivals: mpsc::Sender<Arrival>,
+    /// Told to the driver before the first chunk: whose positions these are.
+    identity: Arc<OnceLock<ServerIdentity>>,
+    /// The wall clock, milliseconds since 1970.
+    clock: fn() -> u64,
+    tick: Tick,
+    /// Whether it waits for room in the channel: the source is then silent because nobody asks it.
+    waiting: Arc<AtomicBool>,
+    operations: Operations,
+    /// Whether the position may have moved since the last chunk.
+    moved: bool,
+}
+
+/// Why the loop ended without a failure.
+enum Ended {
+    Stopped,
+    DriverGone,
+}
+
+impl Intake {
+    /// A loop that has read nothing yet.
+    pub fn new(
+        source: Source,
+        group: String,
+        arrivals: mpsc::Sender<Arrival>,
+        identity: Arc<OnceLock<ServerIdentity>>,
+        clock: fn() -> u64,
+        tick: Tick,
+    ) -> Self {
+        Self {
+            source,
+            group,
+            routing: Routing::default(),
+            arrivals,
+            identity,
+            clock,
+            tick,
+            waiting: Arc::default(),
+            operations: Operations::default(),
+            moved: false,
+        }
+    }
+
+    /// Whether the loop waits for room in the channel; for health.
+    pub fn waiting(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.waiting)
+    }
+
+    /// Reads until `stop` is cancelled, then closes the connection so that the server notices at once.
+    ///
+    /// # Errors
+    /// What only a person can end: the source halted, or a row cannot be encoded.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
+        let result = self.read(&stop).await;
+        self.source.close().await;
+        result.map(|_| ())
+    }
+
+    async fn read(&mut self, stop: &CancellationToken) -> Result<Ended, Failure> {
+        let mut encoder: Option<Encoder> = None;
+        loop {
+            let step = match self.source.ready_step() {
+                Some(step) => step?,
+                None => {
+                    if let Some(ended) = self.send(&mut encoder, stop).await {
+                        return Ok(ended);
+                    }
+                    match self.wait(stop).await? {
+                        Some(step) => step,
+                        None => return Ok(Ended::Stopped),
+                    }
+                }
+            };
+            self.moved = true;
+            if matches!(step, Step::Rows) {
+                let encoder = self.encoder(&mut encoder)?;
+                encoder.set_now((self.clock)());
+                let operations = &mut self.operations;
+                self.source.rows(|event| {
+                    operations.count(&event);
+                    encoder.push(&event).map_err(|e| {
+                        Failure::halt(
+                            "row_not_encodable",
+                            e.to_string(),
+                            "correct the value in the source, or exclude the table with DATABASE_TABLES",
+                        )
+                    })
+                })?;
+            }
+            if encoder.as_ref().is_some_and(|e| e.bytes() >= CHUNK_BYTES)
+                && let Some(ended) = self.send(&mut encoder, stop).await
+            {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Waits for the source's next step, ticking; `None` when it is time to stop.
+    async fn wait(&mut self, stop: &CancellationToken) -> Result<Option<Step>, Failure> {
+        loop {
+            self.tick.touch();
+            tokio::select! {
+                step = timeout(TICK, self.source.next()) => match step {
+                    Ok(step) => return step.map(Some),
+                    Err(_) => {}
+                },
+                () = stop.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    /// The encoder, made when the first row shows what kind of server it comes from.
+    fn encoder<'e>(&self, encoder: &'e mut Option<Encoder>) -> Result<&'e mut Encoder, Failure> {
+        let identity = self.source.identity().ok_or_else(unidentified)?;
+        Ok(encoder.get_or_insert_with(|| {
+            Encoder::new(&Settings {
+                group: self.group.clone(),
+                flavour: identity.flavour,
+                routing: self.routing,
+            })
+        }))
+    }
+
+    /// Hands on what was encoded, and the position, if there is anything new.
+    async fn send(&mut self, encoder: &mut Option<Encoder>, stop: &CancellationToken) -> Option<Ended> {
+        self.tick.touch();
+        let (Some(end), true) = (self.source.position(), self.moved) else {
+            return None;
+        };
+        if let Some(identity) = self.source.identity() {
+            self.identity.get_or_init(|| identity.clone());
+        }
+        let chunk = match encoder {
+            Some(encoder) => encoder.take(end),
+            None => Chunk {
+                records: Vec::new(),
+                end,
+                decoded: 0,
+                filtered: 0,
+                source_ts_us: None,
+            },
+        };
+        self.moved = false;
+        let arrival = Arrival {
+            chunk,
+            operations: std::mem::take(&mut self.operations),
+        };
+        let ended = self.hand_over(arrival, stop).await;
+        self.waiting.store(false, Ordering::Relaxed);
+        ended
+    }
+
+    /// Waits for room in the channel, ticking.
+    async fn hand_over(&self, arrival: Arrival, stop: &CancellationToken) -> Option<Ended> {
+        loop {
+            tokio::select! {
+                place = timeout(TICK, self.arrivals.reserve()) => match place {
+                    Ok(Ok(place)) => {
+                        place.send(arrival);
+                        return None;
+                    }
+                    Ok(Err(_)) => return Some(Ended::DriverGone),
+                    Err(_) => {
+                        self.tick.touch();
+                        self.waiting.store(true, Ordering::Relaxed);
+                    }
+                },
+                () = stop.cancelled() => return Some(Ended::Stopped),
+            }
+        }
+    }
+}
+
+fn unidentified() -> Failure {
+    Failure::halt(
+        "internal",
+        "rows arrived before the server was identified",
+        "report this as a bug",
+    )
 }

@@ -1,0 +1,56 @@
+//! Before anything is sent: is there such a topic, and does it take our records?
+
+use std::time::Duration;
+
+use super::view::View;
+use crate::config::DatahubConfig;
+use crate::record::TopicSchema;
+use crate::retry::{Delays, Failure, until_ok};
+use crate::sink::DataHub;
+use crate::sink::outcome::NO_SUCH_TOPIC;
+
+/// Waits for DataHub as long as it takes, creates the topic if that is wanted, and checks its type.
+///
+/// # Errors
+/// What only a person can end: no such topic, no permission, the wrong type.
+pub(super) async fn prepare(
+    datahub: &DataHub,
+    config: &DatahubConfig,
+    delays: Delays,
+    view: &View,
+) -> Result<(), Failure> {
+    let examined = until_ok(
+        delays,
+        || async {
+            let found = match datahub.topic().await {
+                Err(failure) if config.create_topic && failure.reason.code == NO_SUCH_TOPIC => {
+                    tracing::info!(project = %config.project, topic = %config.topic, "creating the topic");
+                    match datahub.create_topic().await {
+                        Ok(()) => datahub.topic().await,
+                        Err(failure) => Err(failure),
+                    }
+                }
+                found => found,
+            };
+            view.topic_check(found.as_ref().err().map(|failure| &failure.reason));
+            found
+        },
+        |failure, wait: Duration| {
+            tracing::warn!(code = failure.reason.code, error = %failure.reason.message, wait_ms = wait.as_millis(),
+                "the topic cannot be looked up yet");
+        },
+    );
+    match examined.await? {
+        TopicSchema::Blob => Ok(()),
+        TopicSchema::Tuple(_) => Err(not_blob(config)),
+    }
+}
+
+/// The topic has fields; our records are one blob each.
+pub(super) fn not_blob(config: &DatahubConfig) -> Failure {
+    Failure::halt(
+        "topic_not_blob",
+        format!("the topic {}/{} is of type TUPLE", config.project, config.topic),
+        "set DATAHUB_TOPIC to a topic of type BLOB, or to a new name with DATAHUB_CREATE_TOPIC=true",
+    )
+}
