@@ -222,6 +222,32 @@ impl Secret {
         }
     }
 
+    /// A secret that is the content of a file, without one newline at its end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not UTF-8.
+    pub fn from_file(file: PathBuf) -> std::io::Result<Self> {
+        let mut value = std::fs::read_to_string(&file)?;
+        if value.ends_with('\n') {
+            value.pop();
+        }
+        Ok(Self {
+            value,
+            file: Some(file),
+        })
+    }
+
+    /// The secret as its file has it now; itself if it has no file.
+    ///
+    /// # Errors
+    /// As [`Secret::from_file`].
+    pub fn read_again(&self) -> std::io::Result<Self> {
+        match &self.file {
+            Some(file) => Self::from_file(file.clone()),
+            None => Ok(self.clone()),
+        }
+    }
+
     /// The value, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.value
