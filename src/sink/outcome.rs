@@ -60,7 +60,8 @@ enum Verdict {
     Halt(&'static str),
 }
 
-const NAMES: &str = "check DATAHUB_PROJECT and DATAHUB_TOPIC: DataHub's names begin with a letter and hold letters, \
+/// Remedy for a project or topic that the service does not accept by its name.
+pub const NAMES: &str = "check DATAHUB_PROJECT and DATAHUB_TOPIC: DataHub's names begin with a letter and hold letters, \
      digits and underscores only, no hyphen (projects 3 to 32 characters, topics up to 128)";
 const RIGHTS: &str = "grant the access key's RAM user the DataHub actions GetTopic, ListShard, PutRecords, GetCursor and \
      GetRecords on the topic (CreateTopic too with DATAHUB_CREATE_TOPIC), then restart";
@@ -77,7 +78,7 @@ fn rule(code: &str) -> Option<(&'static str, Verdict)> {
         // A new token comes from the file that the next try reads.
         "ExpiredAccessToken" => ("datahub_token_expired", Later),
         // Cursors are made anew for every read.
-        "InvalidCursor" => (INVALID_CURSOR, Later),
+        "InvalidCursor" => ("datahub_invalid_cursor", Later),
         "SeekOutOfRange" => (SEEK_OUT_OF_RANGE, Later),
 
         "InternalServerError" => ("datahub_internal_error", Broke),
@@ -106,7 +107,7 @@ fn rule(code: &str) -> Option<(&'static str, Verdict)> {
             Halt("check DATAHUB_ACCESS_ID and DATAHUB_ACCESS_KEY (and DATAHUB_SECURITY_TOKEN), then restart"),
         ),
         "NoPermission" => ("datahub_no_permission", Halt(RIGHTS)),
-        "InvalidParameter" => ("datahub_invalid_parameter", Halt(NAMES)),
+        "InvalidParameter" => (INVALID_PARAMETER, Halt(NAMES)),
         "InvalidUriSpec" => ("datahub_invalid_uri", Halt(NAMES)),
         "InvalidSchema" => ("datahub_invalid_schema", Halt(BUG)),
         "InvalidShardId" | "INVALID_SHARDID" => ("datahub_invalid_shard_id", Halt(BUG)),
@@ -152,14 +153,20 @@ fn rule(code: &str) -> Option<(&'static str, Verdict)> {
 pub const SHARD_SEALED: &str = "datahub_shard_sealed";
 /// Reason code of a position that the shard does not (or no longer) have.
 pub const SEEK_OUT_OF_RANGE: &str = "datahub_seek_out_of_range";
-/// Reason code of a cursor that is damaged or too old.
-pub const INVALID_CURSOR: &str = "datahub_invalid_cursor";
 /// Reason code of a topic that is there already.
 pub const TOPIC_EXISTS: &str = "datahub_topic_exists";
 /// Reason code of a topic that is missing.
 pub const NO_SUCH_TOPIC: &str = "datahub_no_such_topic";
 /// Reason code of a request whose fate is open because no answer came in time.
 pub const TIMEOUT: &str = "datahub_timeout";
+/// Reason code of an answer that exceeds what is read of one.
+pub const ANSWER_TOO_LARGE: &str = "datahub_answer_too_large";
+/// Reason code of an answer that cannot be read.
+pub const UNREADABLE: &str = "datahub_unreadable_answer";
+/// Reason code of a request that the service finds badly formed.
+pub const INVALID_PARAMETER: &str = "datahub_invalid_parameter";
+/// Reason code of an error code that is not in the table.
+pub const UNKNOWN_ERROR: &str = "datahub_unknown_error";
 const UNAUTHORIZED: &str = "datahub_unauthorized";
 
 /// What a call that was not a success failed with. For calls that may be repeated at will: all but puts.
@@ -282,13 +289,13 @@ fn refusal(answer: Answer<'_>, error: &ErrorBody) -> (Stored, Failure) {
 
 /// A code that is not in the table: the status is all there is to go by.
 fn unlisted(answer: Answer<'_>, error: &ErrorBody) -> (Stored, Failure) {
-    let reason = Reason {
-        code: "datahub_unknown_error",
-        message: said(&error.code, &error.message, true),
-    };
     if answer.status == 413 {
         return (Stored::No, body_too_large());
     }
+    let reason = Reason {
+        code: UNKNOWN_ERROR,
+        message: said(&error.code, &error.message, true),
+    };
     let stored = if answer.status >= 500 {
         Stored::Perhaps
     } else {

@@ -15,11 +15,11 @@ const SIGNED_PREFIX: &str = "x-datahub-";
 /// The text that the signature covers.
 ///
 /// `headers` may hold any header: those that are not signed are left out. `path` is as requested.
-pub fn string_to_sign<'a>(
+pub fn string_to_sign<'n, 'v>(
     method: &str,
     content_type: &str,
     date: &str,
-    headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+    headers: impl IntoIterator<Item = (&'n str, &'v str)>,
     path: &str,
 ) -> String {
     let mut signed: Vec<(String, &str)> = headers

@@ -267,4 +267,4 @@ fn finish_frame(body: &mut [u8]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -40,8 +40,10 @@ pub(crate) fn batch(payloads: &[&[u8]], watermark: Option<&str>) -> Batch {
     }
 }
 
+type Fields = Vec<Option<Vec<u8>>>;
+
 /// A vector's record: attributes, and fields as text.
-fn entry_of(inputs: &Value) -> (Vec<(String, String)>, Vec<Option<Vec<u8>>>) {
+fn entry_of(inputs: &Value) -> (Vec<(String, String)>, Fields) {
     let text = |v: &Value| v.as_str().map(|s| s.as_bytes().to_vec());
     let fields = match (inputs.get("values"), inputs.get("blob_hex")) {
         (Some(values), _) => values.as_array().unwrap().iter().map(text).collect(),
