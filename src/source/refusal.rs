@@ -38,6 +38,20 @@ pub const GRANT_SELECT: &str =
 /// Longest piece of a server's text that is repeated, in characters; servers send at most 512 bytes.
 const MAX_TEXT: usize = 512;
 
+/// What the kernel reports, all of it worth another try.
+const NETWORK: [(ErrorKind, &str); 10] = [
+    (ErrorKind::ConnectionRefused, "connection_refused"),
+    (ErrorKind::HostUnreachable, "host_unreachable"),
+    (ErrorKind::NetworkUnreachable, "host_unreachable"),
+    (ErrorKind::NetworkDown, "host_unreachable"),
+    (ErrorKind::TimedOut, "database_timeout"),
+    (ErrorKind::ConnectionReset, "connection_closed"),
+    (ErrorKind::ConnectionAborted, "connection_closed"),
+    (ErrorKind::BrokenPipe, "connection_closed"),
+    (ErrorKind::NotConnected, "connection_closed"),
+    (ErrorKind::UnexpectedEof, "connection_closed"),
+];
+
 /// An error of a connection attempt or of a statement.
 pub fn classify(error: &Error) -> Failure {
     match error {
@@ -202,28 +216,21 @@ fn of_io(error: &std::io::Error) -> Failure {
     if text.contains("failed to lookup address") {
         return retry("host_unknown");
     }
-    match error.kind() {
-        ErrorKind::ConnectionRefused => retry("connection_refused"),
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => {
-            retry("host_unreachable")
-        }
-        ErrorKind::TimedOut => retry("database_timeout"),
-        ErrorKind::ConnectionReset
-        | ErrorKind::ConnectionAborted
-        | ErrorKind::BrokenPipe
-        | ErrorKind::NotConnected
-        | ErrorKind::UnexpectedEof => retry("connection_closed"),
-        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory => Failure::halt(
+    let kind = error.kind();
+    if matches!(
+        kind,
+        ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory
+    ) {
+        return Failure::halt(
             "tls_file_unreadable",
             format!(
                 "a file of DATABASE_TLS_CA, DATABASE_TLS_CERT or DATABASE_TLS_KEY cannot be read: {text}"
             ),
             "correct the path, or make the file readable for the collector's user",
-        ),
-        // `ErrorKind` is the standard library's and open: whatever else, it is tried again.
-        _ if error.get_ref().is_some_and(|e| e.to_string().contains("tls")) => tls::of_tls(&text),
-        _ => retry("network_error"),
+        );
     }
+    let known = NETWORK.iter().find(|(known, _)| *known == kind);
+    retry(known.map_or("network_error", |(_, code)| code))
 }
 
 /// The server's own words: number, state and text.
