@@ -3,8 +3,10 @@
 //! I7: a reconnect continues exactly. Within a run and across runs no row is skipped and none is handed on twice;
 //! a running fingerprint of the open transaction proves that a re-sent transaction is the one that was begun.
 
+pub mod connection;
+pub mod preflight;
+pub mod refusal;
 pub mod rows;
-
 pub mod status;
 pub mod value;
 
@@ -85,7 +87,10 @@ impl Source {
     ///
     /// # Errors
     /// What `f` returned, or a row that cannot be read. The position is then behind the last row that `f` took.
-    pub fn rows(&mut self, f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub fn rows(
+        &mut self,
+        f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let _ = f;
         Ok(())
     }
