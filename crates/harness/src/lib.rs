@@ -6,4 +6,5 @@
 
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod servers;
