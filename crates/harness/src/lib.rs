@@ -4,7 +4,10 @@
 //! Nothing here is part of the product, and nothing of the product's code is used here: what the oracle says
 //! must not rest on what it judges.
 
+pub mod latency;
+pub mod oracle;
 pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod workload;
