@@ -1,7 +1,7 @@
 //! What an answer means: status, error code and body to an outcome, a failure, a disposition.
 //!
 //! Owns I10 on this side: every failure has exactly one disposition, and what is not known is tried again, never
-//! dropped. One table, [`rule`], knows all error codes. Two questions are kept apart: *what has to happen* (the
+//! dropped. One table, `rule`, knows all error codes. Two questions are kept apart: *what has to happen* (the
 //! table), and *was it stored* ([`put_refused`], [`Lost`]): a request of unknown fate is not a failed one.
 //! Pure: sees what came back, not how.
 

@@ -163,6 +163,19 @@ async fn i10_what_was_never_sent_is_refused() {
 }
 
 #[tokio::test]
+async fn i10_a_failed_tls_handshake_means_that_nothing_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    let datahub = DataHub::new(&config(endpoint), clock).unwrap();
+    let batch = batch(&[b"a"], None);
+    let (outcome, ()) = tokio::join!(datahub.put(&batch), async {
+        drop(listener.accept().await.unwrap());
+    });
+    assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    assert_eq!(code(&outcome), "datahub_unreachable");
+}
+
+#[tokio::test]
 async fn an_old_service_gets_the_older_form_from_then_on() {
     let unreadable = || error(500, "InternalServerError", "Parse body failed, Offset: 0");
     let all_ok = unhex("444855426c75b46a000000020800");
