@@ -150,16 +150,13 @@ impl DataHub {
         if answer.is_success() {
             return Attempt::Done(stored(&answer, batch.records.len(), form.addressing));
         }
+        if let Some(failure) = outcome::unreadable_body(answer.meaning()) {
+            return Attempt::Unsuitable(Outcome::Refused(failure));
+        }
         let outcome = outcome::put_refused(answer.meaning());
-        let unsuitable = match &outcome {
-            Outcome::Refused(failure) => {
-                outcome::body_refused(answer.meaning())
-                    || (packed && self.may_unpack && may_mean_packing(failure))
-            }
-            // Nobody knows that it was not stored: not to be sent again before the shard was asked.
-            Outcome::Acknowledged | Outcome::Unknown { .. } | Outcome::Partial(_) => false,
-        };
-        if unsuitable {
+        // An unknown fate is never a reason to send again: the shard has to be asked first.
+        let packing = matches!(&outcome, Outcome::Refused(failure) if may_mean_packing(failure));
+        if packing && packed && self.may_unpack {
             Attempt::Unsuitable(outcome)
         } else {
             Attempt::Done(outcome)

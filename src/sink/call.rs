@@ -23,10 +23,14 @@ pub type Clock = fn() -> SystemTime;
 const CLIENT_VERSION: &str = "1.1";
 /// Largest answer that is read, in bytes. A page of records is asked for again in smaller parts if it exceeds this.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
-/// Limit for a TCP connect with TLS handshake.
+/// Limit for a TCP connect with TLS handshake; at most half of a request's, so that what was never sent is known as that.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle connections are dropped before a balancer's usual 60 s, so that few requests meet a connection that is going.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const INVALID_KEY: &str = "datahub_invalid_key";
+const UNFIT_KEY: &str = "the access id or the security token holds a character that no header can carry";
+const UNREACHABLE: &str = "datahub_unreachable";
 
 /// What is asked.
 pub(super) struct Call {
@@ -99,6 +103,12 @@ impl Keys {
         })
     }
 
+    /// Blanks around them are cut off; inside, and beyond ASCII, nothing can be sent.
+    fn fit_a_header(&self) -> bool {
+        let fits = |secret: &Secret| secret.expose().trim().bytes().all(|b| b.is_ascii_graphic());
+        fits(&self.id) && self.token.as_ref().is_none_or(fits)
+    }
+
     fn same(&self, other: &Self) -> bool {
         let token = |keys: &Self| keys.token.as_ref().map(|t| t.expose().to_owned());
         self.id.expose() == other.id.expose()
@@ -118,12 +128,17 @@ impl Client {
     pub(super) fn new(config: &DatahubConfig, clock: Clock) -> Result<Self, Failure> {
         let base = config.endpoint.trim_end_matches('/').to_owned();
         let url = Url::parse(&base).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none()
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none()
         });
         let Some(url) = url else {
             return Err(Failure::halt(
                 "datahub_invalid_endpoint",
-                "the endpoint is not a URL with http or https and a host",
+                "the endpoint is not a URL of http or https with a host and nothing but a path behind it",
                 "set DATAHUB_ENDPOINT to a DataHub endpoint, for example https://dh-cn-hangzhou.aliyuncs.com",
             ));
         };
@@ -138,7 +153,7 @@ impl Client {
             // Reading the system's certificates takes time and memory that plain HTTP can do without.
             .tls_built_in_native_certs(url.scheme() == "https")
             .timeout(config.timeout)
-            .connect_timeout(CONNECT_TIMEOUT.min(config.timeout))
+            .connect_timeout(CONNECT_TIMEOUT.min(config.timeout / 2))
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|error| {
@@ -148,14 +163,22 @@ impl Client {
                     "install the ca-certificates package or point SSL_CERT_FILE at a bundle, then restart",
                 )
             })?;
+        let keys = Keys {
+            id: config.access_id.clone(),
+            key: config.access_key.clone(),
+            token: config.security_token.clone(),
+        };
+        if !keys.fit_a_header() {
+            return Err(Failure::halt(
+                INVALID_KEY,
+                UNFIT_KEY,
+                "check DATAHUB_ACCESS_ID and DATAHUB_SECURITY_TOKEN for stray characters",
+            ));
+        }
         Ok(Self {
             http,
             base,
-            keys: RwLock::new(Arc::new(Keys {
-                id: config.access_id.clone(),
-                key: config.access_key.clone(),
-                token: config.security_token.clone(),
-            })),
+            keys: RwLock::new(Arc::new(keys)),
             clock,
         })
     }
@@ -194,12 +217,12 @@ impl Client {
 
     async fn exchange(&self, call: &Call, keys: &Keys) -> Result<Answer, Lost> {
         let url = format!("{}{}", self.base, call.path);
-        let url = Url::parse(&url).map_err(|error| not_sent(&error.to_string()))?;
+        let url = Url::parse(&url).map_err(|error| not_sent(UNREACHABLE, error.to_string()))?;
         let headers = self.headers(call, keys, &url);
         let request = self
             .http
             .request(call.method.clone(), url)
-            .headers(headers.map_err(|_| not_sent("a key holds a character that no header can"))?)
+            .headers(headers.map_err(|_| not_sent(INVALID_KEY, UNFIT_KEY.to_owned()))?)
             .body(call.body.clone());
         let mut response = request.send().await.map_err(|error| self.lost(&error))?;
         let mut answer = self.answer(&response);
@@ -271,7 +294,7 @@ impl Client {
     fn lost(&self, error: &reqwest::Error) -> Lost {
         let cause = root_cause(error);
         if error.is_connect() || error.is_builder() {
-            return not_sent(&format!("cannot connect to {}: {cause}", self.base));
+            return not_sent(UNREACHABLE, format!("cannot connect to {}: {cause}", self.base));
         }
         let (code, message) = if error.is_timeout() {
             (outcome::TIMEOUT, format!("no answer from {} in time", self.base))
@@ -285,11 +308,8 @@ impl Client {
     }
 }
 
-fn not_sent(message: &str) -> Lost {
-    Lost::NotSent(Reason {
-        code: "datahub_unreachable",
-        message: message.to_owned(),
-    })
+fn not_sent(code: &'static str, message: String) -> Lost {
+    Lost::NotSent(Reason { code, message })
 }
 
 /// What was behind it all: the outer errors only say that a request failed.

@@ -1,7 +1,7 @@
 //! What an answer means: status, error code and body to an outcome, a failure, a disposition.
 //!
 //! Owns I10 on this side: every failure has exactly one disposition, and what is not known is tried again, never
-//! dropped. One table, [`rule`], knows all error codes. Two questions are kept apart: *what has to happen* (the
+//! dropped. One table, `rule`, knows all error codes. Two questions are kept apart: *what has to happen* (the
 //! table), and *was it stored* ([`put_refused`], [`Lost`]): a request of unknown fate is not a failed one.
 //! Pure: sees what came back, not how.
 
@@ -241,11 +241,24 @@ pub fn keys_refused(answer: Answer<'_>) -> bool {
         .is_some_and(|error| matches!(error.code.as_str(), "Unauthorized" | "ExpiredAccessToken"))
 }
 
-/// Whether the service says that it could not make sense of the request's body: it lacks the addressing or the
-/// compression that was used. Nothing was stored.
-pub fn body_refused(answer: Answer<'_>) -> bool {
-    parse(answer.body).is_some_and(|error| error.message.contains("Parse body failed"))
-        || answer.status == 415
+/// The refusal of a body that the service could not make sense of, if this is one: it lacks the addressing or the
+/// compression that was used. Whatever the code, nothing was stored.
+pub fn unreadable_body(answer: Answer<'_>) -> Option<Failure> {
+    let error = parse(answer.body);
+    let message = match error {
+        Some(error) if error.message.contains("Parse body failed") => {
+            said(&error.code, &error.message, false)
+        }
+        Some(_) | None if answer.status == 415 => {
+            "HTTP 415: the request's body has an unknown form".to_owned()
+        }
+        Some(_) | None => return None,
+    };
+    Some(Failure::halt(
+        "datahub_unreadable_body",
+        message,
+        "set DATAHUB_COMPRESSION=none; if that is not enough, check that DATAHUB_ENDPOINT is a DataHub endpoint",
+    ))
 }
 
 enum Stored {

@@ -24,7 +24,7 @@ pub mod limits {
 /// First bytes of every framed body.
 pub(crate) const MAGIC: [u8; 4] = *b"DHUB";
 /// Magic, checksum, payload length: 4 bytes each.
-pub(crate) const FRAME_BYTES: usize = 12;
+pub const FRAME_BYTES: usize = 12;
 
 /// Where the shard is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -163,7 +163,12 @@ fn row_values_do_not_leave_through_a_message() {
 #[test]
 fn what_a_service_cannot_read_is_told_apart() {
     let old = br#"{"ErrorCode":"InvalidParameter","ErrorMessage":"Parse body failed, Offset: 0"}"#;
-    assert!(body_refused(answer(400, old)));
-    assert!(!body_refused(answer(400, json("InvalidParameter").as_bytes())));
-    assert!(body_refused(answer(415, b"")));
+    let failure = unreadable_body(answer(400, old)).unwrap();
+    assert!(matches!(failure.disposition, Disposition::Halt { .. }));
+    assert!(failure.reason.message.contains("Parse body failed"));
+    assert_eq!(
+        unreadable_body(answer(400, json("InvalidParameter").as_bytes())),
+        None
+    );
+    assert!(unreadable_body(answer(415, b"")).is_some());
 }
