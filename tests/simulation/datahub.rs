@@ -114,14 +114,14 @@ impl Datahub {
         (stored.shard.begin, stored.shard.end)
     }
 
-    /// How much of the batch the shard holds: looked up from the newest occurrence of its first record.
+    /// How much of the batch the shard holds: the longest run of it, wherever its first record occurs. A late
+    /// copy of an older, shorter request behind it must not hide it.
     pub(super) fn probe(&mut self, batch: &Batch) -> Probe {
         let log = &self.find(&batch.shard).log;
-        let first = log.iter().rposition(|record| record.id == batch.records[0].id);
-        let held = first.map_or(0, |first| {
+        let run_from = |first: usize| {
             let pairs = log[first..].iter().zip(&batch.records);
             pairs.take_while(|(stored, sent)| stored.id == sent.id).count()
-        });
-        Probe::Holds(held)
+        };
+        Probe::Holds((0..log.len()).map(run_from).max().unwrap_or(0))
     }
 }

@@ -264,10 +264,10 @@ impl World {
             let chunk = wanted.then(|| self.next_chunk.max(self.now));
             let at = [event, timeout, chunk].into_iter().flatten().min();
             self.now = self.now.max(at.expect("stuck: nothing will ever happen again"));
-            if event == at {
-                self.happen(&mut core);
-            } else if timeout == at {
+            if timeout == at {
                 core.handle_timeout(self.now);
+            } else if event == at {
+                self.happen(&mut core);
             } else {
                 let most = self.oracle.rows.len() - next;
                 let count = self.rng.usize(..12).min(most);
