@@ -243,7 +243,8 @@ impl World {
                 return self.end_of_run(&core);
             }
             if self.rng.f64() < self.weather.crash {
-                self.crash();
+                self.tally.crashes += 1;
+                self.die();
                 return false;
             }
             let all_read = next == self.oracle.rows.len();
@@ -308,6 +309,7 @@ impl World {
             assert!(!finished, "something after the end");
             match effect {
                 Effect::Send(batch) => {
+                    assert!(core.halted().is_none(), "sent after a halt");
                     self.tally.sends += 1;
                     self.oracle.sends(self.now, &batch);
                     self.after(1..15, Event::Arrive(batch));
@@ -539,12 +541,7 @@ impl World {
     }
 
     /// The process is gone. What was on its way arrives now or never.
-    fn crash(&mut self) {
-        self.tally.crashes += 1;
-        self.oracle_forgets_run();
-    }
-
-    fn oracle_forgets_run(&mut self) {
+    fn die(&mut self) {
         for ((at, order), event) in std::mem::take(&mut self.events) {
             let arrives = self.rng.bool();
             match event {
@@ -579,7 +576,7 @@ impl World {
         self.oracle.finished(self.saved, halted);
         if halted {
             self.tally.halts += 1;
-            self.oracle_forgets_run();
+            self.die();
             // A person makes the topic accept the record.
             self.poison.clear();
             return false;
