@@ -56,9 +56,4 @@ impl Checkpoint {
     pub(super) fn is_settled(&self, version: u64) -> bool {
         self.writing.is_none() && self.saved == version
     }
-
-    /// Whether a write is unanswered.
-    pub(super) fn is_writing(&self) -> bool {
-        self.writing.is_some()
-    }
 }

@@ -114,14 +114,6 @@ impl Lane {
         self.queue.len()
     }
 
-    /// Records that the service has, or may have, without having answered for them.
-    pub(super) fn in_flight(&self) -> usize {
-        match self.stage {
-            Stage::Sent { count, .. } | Stage::Doubtful { count, .. } | Stage::Probing { count, .. } => count,
-            Stage::Idle | Stage::Backoff { .. } | Stage::Burying { .. } => 0,
-        }
-    }
-
     /// Whether the queue may be dealt out to other lanes: every answer is in.
     pub(super) fn at_rest(&self) -> bool {
         matches!(self.stage, Stage::Idle | Stage::Backoff { .. })

@@ -118,8 +118,4 @@ impl Refresh {
         self.last_failure = Some(reason);
         self.next_at = retry_at;
     }
-
-    pub(super) fn is_running(&self) -> bool {
-        self.running
-    }
 }

@@ -1,0 +1,361 @@
+//! Bugs planted in a copy of the core, each of which the simulation must catch.
+//!
+//! A simulation that never failed proves nothing. Every plant is a change of the source text; all of them are
+//! built as small programs in one cargo run, in the test's own temporary directory, and must end red. The same
+//! program without a plant must end green. The product itself carries no switch for this.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A bug: in which file below `src`, which text (exactly once in it), and what stands there instead.
+struct Plant {
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const LEDGER: &str = "delivery/ledger.rs";
+const LANE: &str = "delivery/lane.rs";
+const ANSWERS: &str = "delivery/answers.rs";
+const CHECKPOINT: &str = "delivery/checkpoint.rs";
+const CORE: &str = "delivery.rs";
+
+const PLANTS: &[Plant] = &[
+    Plant {
+        name: "checkpoint_at_the_admitted_position",
+        file: LEDGER,
+        from: "self.open.push_back(Entry {",
+        to: "self.advance(end.clone()); self.open.push_back(Entry {",
+    },
+    Plant {
+        name: "boundary_off_by_one",
+        file: LEDGER,
+        from: "self.open.front().is_some_and(|e| e.unresolved == 0)",
+        to: "self.open.front().is_some_and(|e| e.unresolved <= 1)",
+    },
+    Plant {
+        name: "checkpoint_goes_back",
+        file: LEDGER,
+        from: "while self.open.front()",
+        to: "let done: Vec<Position> = self.open.iter().filter(|e| e.unresolved == 0).map(|e| e.end.clone()).collect();
+             self.open.retain(|e| e.unresolved > 0);
+             for end in done { self.advance(end); }
+             while self.open.front()",
+    },
+    Plant {
+        name: "idle_stretch_passes_an_unresolved_record",
+        file: LEDGER,
+        from: "Some(last) => last.end = end,",
+        to: "Some(_) => self.advance(end),",
+    },
+    Plant {
+        name: "lane_forgets_that_it_has_sent",
+        file: LANE,
+        from: "self.stage = Stage::Sent { id, count };",
+        to: "self.stage = Stage::Idle;",
+    },
+    Plant {
+        name: "resend_only_the_first_refused_record",
+        file: LANE,
+        from: "if refused.contains(&index) {",
+        to: "if refused.first() == Some(&index) {",
+    },
+    Plant {
+        name: "refused_records_go_to_the_back",
+        file: LANE,
+        from: "for record in kept.into_iter().rev() {\n            self.queue.push_front(record);",
+        to: "for record in kept {\n            self.queue.push_back(record);",
+    },
+    Plant {
+        name: "linger_forgotten",
+        file: LANE,
+        from: "Some(if full || draining { Duration::ZERO } else { at })",
+        to: "(full || draining).then_some(Duration::ZERO)",
+    },
+    Plant {
+        name: "wait_between_tries_forgotten",
+        file: LANE,
+        from: "Stage::Backoff { at } => Some(at),",
+        to: "Stage::Backoff { .. } => Some(Duration::ZERO),",
+    },
+    Plant {
+        name: "first_record_condemned_for_the_batch",
+        file: LANE,
+        from: "};\n        count <= 1\n",
+        to: "};\n        true\n",
+    },
+    Plant {
+        name: "batch_above_the_limit",
+        file: LANE,
+        from: "if bytes > limits.bytes {",
+        to: "if bytes > limits.bytes.saturating_mul(2) {",
+    },
+    Plant {
+        name: "drop_after_retries",
+        file: ANSWERS,
+        from: "lane.failed(failure.reason.clone());\n                let wait = self.wait(attempt, failure);",
+        to: "if attempt >= 3 { return self.stored(now, at, count); }
+             lane.failed(failure.reason.clone());\n                let wait = self.wait(attempt, failure);",
+    },
+    Plant {
+        name: "acknowledge_the_whole_lane",
+        file: ANSWERS,
+        from: "fn stored(&mut self, now: Duration, at: usize, count: usize) {",
+        to: "fn stored(&mut self, now: Duration, at: usize, count: usize) {
+             let count = count.max(self.lane_mut(at).len());",
+    },
+    Plant {
+        name: "unknown_treated_as_failed",
+        file: ANSWERS,
+        from: "lane.stage = Stage::Doubtful { id, count, at };",
+        to: "lane.stage = Stage::Backoff { at };",
+    },
+    Plant {
+        name: "probe_without_waiting",
+        file: ANSWERS,
+        from: "let probe_at = now.saturating_add(self.settings.probe_delay);",
+        to: "let probe_at = now;",
+    },
+    Plant {
+        name: "stored_prefix_sent_again",
+        file: ANSWERS,
+        from: "self.settle(now, at, held);",
+        to: "self.settle(now, at, 0);",
+    },
+    Plant {
+        name: "nothing_found_read_as_all_stored",
+        file: ANSWERS,
+        from: "Probe::Holds(held) if held < count => {",
+        to: "Probe::Holds(held) if held > 0 && held < count => {",
+    },
+    Plant {
+        name: "poison_skipped_in_silence",
+        file: ANSWERS,
+        from: "let retry = Some(now);\n                self.lane_mut(at).stage = Stage::Burying { reason, retry };",
+        to: "self.stored(now, at, 1);",
+    },
+    Plant {
+        name: "failed_dead_letter_never_repeated",
+        file: ANSWERS,
+        from: "*retry = Some(now.saturating_add(wait));",
+        to: "*retry = None;",
+    },
+    Plant {
+        name: "failed_persist_ignored",
+        file: ANSWERS,
+        from: "self.checkpoint.failed(failure.reason, now.saturating_add(wait));",
+        to: "self.checkpoint.succeeded(now);",
+    },
+    Plant {
+        name: "two_checkpoint_writes_at_once",
+        file: CHECKPOINT,
+        from: "if self.writing.is_some() || self.saved == version {",
+        to: "if self.writing == Some(version) || self.saved == version {",
+    },
+    Plant {
+        name: "shutdown_drops_the_queue",
+        file: CORE,
+        from: "self.draining && (self.ledger.is_empty()",
+        to: "self.draining && (true",
+    },
+    Plant {
+        name: "reroute_without_drain",
+        file: CORE,
+        from: "lane.leaving && !lane.at_rest()",
+        to: "lane.leaving && false",
+    },
+    Plant {
+        name: "records_of_sealed_shards_forgotten",
+        file: CORE,
+        from: "waiting.extend(lane.take_all());",
+        to: "lane.take_all();",
+    },
+    Plant {
+        name: "waiting_records_dealt_out_of_order",
+        file: CORE,
+        from: "waiting.sort_unstable_by_key(|record| record.seq);",
+        to: "waiting.sort_unstable_by_key(|record| std::cmp::Reverse(record.seq));",
+    },
+    Plant {
+        name: "budget_ignored",
+        file: CORE,
+        from: " && self.held_bytes < self.high_water()",
+        to: "",
+    },
+    Plant {
+        name: "sending_after_a_halt",
+        file: CORE,
+        from: "if self.halted.is_none() {\n            for at",
+        to: "if true {\n            for at",
+    },
+];
+
+/// The name of the program that has no plant.
+const HEALTHY: &str = "healthy";
+
+/// Files of the core and of the simulation, copied for each program.
+const CORE_FILES: &[&str] = &[
+    "delivery.rs",
+    "delivery/answers.rs",
+    "delivery/checkpoint.rs",
+    "delivery/lane.rs",
+    "delivery/ledger.rs",
+    "delivery/resume.rs",
+    "delivery/routing.rs",
+    "delivery/snapshot.rs",
+];
+const SIMULATION_FILES: &[&str] = &["datahub.rs", "oracle.rs", "world.rs"];
+
+/// Dependencies of the core and its vocabulary; their versions are the workspace's.
+const DEPENDENCIES: &[&str] = &["backoff", "bytes", "fastrand", "serde", "serde_json", "thiserror"];
+
+/// The core's imports, built once. `config.rs` itself would bring half of the product with it.
+const VOCABULARY: &str = r#"#![allow(warnings)]
+#[path = "SRC/position.rs"] pub mod position;
+#[path = "SRC/record.rs"] pub mod record;
+#[path = "SRC/retry.rs"] pub mod retry;
+pub mod config {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum PoisonPolicy { Halt, DeadLetter }
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum StartPosition { Latest }
+}
+"#;
+
+/// Lives through worlds until one breaks a promise: says which, and exits with 3; with 0 if none does.
+const MAIN: &str = r#"#![allow(warnings)]
+extern crate self as cdc_collector;
+pub use vocabulary::{config, position, record, retry};
+pub mod delivery;
+mod simulation {
+    mod datahub;
+    mod oracle;
+    mod world;
+    pub fn holds(seed: u64) -> bool { std::panic::catch_unwind(|| world::run(seed)).is_ok() }
+}
+fn main() -> std::process::ExitCode {
+    std::panic::set_hook(Box::new(|panic| println!("{panic}")));
+    for seed in 0..1000 {
+        if !simulation::holds(seed) {
+            println!("caught by seed {seed}");
+            return std::process::ExitCode::from(3);
+        }
+    }
+    std::process::ExitCode::SUCCESS
+}
+"#;
+
+fn write_if_changed(path: &Path, text: &str) {
+    // An untouched file keeps its time, and cargo its result.
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return;
+    }
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Writes one program: the core with the plant, the simulation, and a `main`.
+fn write_program(root: &Path, name: &str, plant: Option<&Plant>) {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut planted = false;
+    for file in CORE_FILES {
+        let mut text = fs::read_to_string(repository.join("src").join(file)).unwrap();
+        if let Some(plant) = plant.filter(|plant| plant.file == *file) {
+            let found = text.matches(plant.from).count();
+            assert_eq!(
+                found, 1,
+                "{name}: its text occurs {found} times in {file}; move the plant along"
+            );
+            text = text.replacen(plant.from, plant.to, 1);
+            planted = true;
+        }
+        write_if_changed(&root.join(name).join(file), &text);
+    }
+    assert_eq!(
+        planted,
+        plant.is_some(),
+        "{name}: its file is not part of the core"
+    );
+    for file in SIMULATION_FILES {
+        let text = fs::read_to_string(repository.join("tests/simulation").join(file)).unwrap();
+        write_if_changed(&root.join(name).join("simulation").join(file), &text);
+    }
+    write_if_changed(&root.join(name).join("main.rs"), MAIN);
+}
+
+/// Writes the package that holds all programs.
+fn write_package(root: &Path) {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(repository.join("Cargo.toml")).unwrap();
+    let mut text = String::from(
+        "[workspace]\n[package]\nname = \"planted\"\nversion = \"0.0.0\"\nedition = \"2024\"\nautobins = false\n\
+         [lib]\nname = \"vocabulary\"\npath = \"vocabulary.rs\"\n[profile.dev]\ndebug = false\nincremental = false\n",
+    );
+    let names = PLANTS.iter().map(|plant| plant.name).chain([HEALTHY]);
+    for name in names {
+        text.push_str(&format!(
+            "[[bin]]\nname = \"{name}\"\npath = \"{name}/main.rs\"\n"
+        ));
+    }
+    text.push_str("[dependencies]\n");
+    for name in DEPENDENCIES {
+        let line = manifest
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} =")));
+        text.push_str(line.expect("a dependency of the workspace"));
+        text.push('\n');
+    }
+    write_if_changed(&root.join("Cargo.toml"), &text);
+    let source = repository.join("src");
+    let vocabulary = VOCABULARY.replace("SRC", source.to_str().expect("a path in UTF-8"));
+    write_if_changed(&root.join("vocabulary.rs"), &vocabulary);
+    // The workspace's own versions, which are on this machine already. Cargo drops what is not needed.
+    if !root.join("Cargo.lock").exists() {
+        fs::copy(repository.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
+    }
+}
+
+/// Builds all programs; the directory they are in.
+fn build(root: &Path) -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--bins", "--offline", "--quiet"])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", root.join("target"))
+        // The outer build's flags (coverage, say) would only slow these down.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .expect("cargo runs");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "the planted programs do not build:\n{messages}"
+    );
+    root.join("target/debug")
+}
+
+#[test]
+fn every_planted_bug_is_caught_and_the_healthy_core_is_not() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
+    write_package(&root);
+    write_program(&root, HEALTHY, None);
+    for plant in PLANTS {
+        write_program(&root, plant.name, Some(plant));
+    }
+    let programs = build(&root);
+    let mut escaped = Vec::new();
+    for name in PLANTS.iter().map(|plant| plant.name).chain([HEALTHY]) {
+        let output = Command::new(programs.join(name))
+            .output()
+            .expect("a program that was built");
+        let said = String::from_utf8_lossy(&output.stdout);
+        println!("{name}: {}", said.replace('\n', " "));
+        let expected = if name == HEALTHY { 0 } else { 3 };
+        if output.status.code() != Some(expected) {
+            escaped.push(name);
+        }
+    }
+    assert!(escaped.is_empty(), "not as expected: {escaped:?}");
+}
