@@ -1,5 +1,11 @@
 //! The real binary, told things by its environment: what it refuses, what it says, and what it never says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on panics"
+)]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Output};

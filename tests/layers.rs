@@ -2,6 +2,12 @@
 //!
 //! Reads `src/` as text. Every rule is a function from a file to complaints, and is shown to complain below.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on panics"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -213,25 +219,51 @@ fn without_comment(line: &str) -> String {
     code
 }
 
-/// The modules behind `crate::` in a line: `source::value`, one path for each name in braces.
-fn crate_paths(line: &str) -> Vec<String> {
+/// The modules behind `crate::` in a statement: `source::value`, one path for each name in braces.
+fn crate_paths(code: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':'))
+            .collect::<String>()
+    };
     let mut paths = Vec::new();
-    for after in line.split("crate::").skip(1) {
-        let word = |text: &str| -> String {
-            text.chars()
-                .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':'))
-                .collect()
+    for after in code.split("crate::").skip(1) {
+        let Some(list) = after.strip_prefix('{') else {
+            paths.push(word(after));
+            continue;
         };
-        match after.strip_prefix('{') {
-            Some(list) => paths.extend(
-                list.split([',', '}'])
-                    .map(|name| word(name.trim()))
-                    .filter(|p| !p.is_empty()),
-            ),
-            None => paths.push(word(after)),
+        let mut depth = 1;
+        let mut name = String::new();
+        for c in list.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 1 => paths.push(std::mem::take(&mut name)),
+                c if depth == 1 && !c.is_whitespace() => name.push(c),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        paths.push(name);
+    }
+    paths.retain(|path| !path.is_empty());
+    paths
+}
+
+/// Puts a list in braces that was broken over lines back on the line where it starts.
+fn with_whole_lists(lines: Vec<(usize, String)>) -> Vec<(usize, String)> {
+    let mut whole: Vec<(usize, String)> = Vec::new();
+    for (number, line) in lines {
+        match whole.last_mut() {
+            Some((_, open)) if open.contains("crate::{") && !open.trim_end().ends_with(';') => {
+                open.push_str(&line);
+            }
+            _ => whole.push((number, line)),
         }
     }
-    paths
+    whole
 }
 
 fn wrong_direction(file: &File) -> Vec<String> {
@@ -242,7 +274,11 @@ fn wrong_direction(file: &File) -> Vec<String> {
             file.name
         )];
     };
-    file.complaints(|line| {
+    let whole = File {
+        name: file.name.clone(),
+        lines: with_whole_lists(file.lines.clone()),
+    };
+    whole.complaints(|line| {
         let bad = crate_paths(line).into_iter().find(|path| {
             let reaches = |place: &str| path == place || path.starts_with(&format!("{place}::"));
             !reaches(part) && !allowed.iter().any(|place| reaches(place))
@@ -401,6 +437,11 @@ mod planted {
             ("delivery/lane", "use crate::{record::Batch, sink::wire};"),
             ("delivery", "pub(crate) use crate::store::Checkpoint;"),
             ("config", "use crate::app;"),
+            (
+                "delivery",
+                "use crate::{\n    record::{Batch, Seq},\n    retry::Failure,\n    sink::wire,\n};",
+            ),
+            ("encode", "use crate::source::{rows, value};"),
             ("record", "use crate::config::Config;"),
             ("newcomer", ""),
         ] {
@@ -410,6 +451,10 @@ mod planted {
             ("encode/debezium", "use crate::source::value::write_json;"),
             ("source/decode", "use crate::source::rows::Row;"),
             ("app", "use crate::{http, pipeline, source::Source};"),
+            (
+                "delivery",
+                "use crate::{\n    record::{Batch, Seq},\n    retry::Failure,\n};\nfn f() {}",
+            ),
             ("http", "// crate::pipeline is what feeds this"),
             ("http", "let x = \"crate::pipeline\";"),
             ("http", "#[cfg(test)]\nmod tests {\n    use crate::app;\n}"),

@@ -44,11 +44,16 @@ fn every_metric_has_help_type_and_its_unit_in_the_name() {
             "{name}"
         );
         let base = name.trim_end_matches("_total");
-        match metric.unit {
-            metrics::Unit::Seconds => assert!(base.ends_with("_seconds"), "{name}"),
-            metrics::Unit::Bytes => assert!(base.ends_with("_bytes"), "{name}"),
-            _ => assert!(!base.ends_with("_seconds") && !base.ends_with("_bytes"), "{name}"),
-        }
+        assert_eq!(
+            base.ends_with("_seconds"),
+            metric.unit == metrics::Unit::Seconds,
+            "{name}"
+        );
+        assert_eq!(
+            base.ends_with("_bytes"),
+            metric.unit == metrics::Unit::Bytes,
+            "{name}"
+        );
     }
 }
 
