@@ -36,18 +36,18 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// `port_in_use`, `port_not_allowed` or `listen_failed`; each needs a person.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        let (code, remedy) = match error.kind() {
-            io::ErrorKind::AddrInUse => (
+        let (code, remedy) = if error.kind() == io::ErrorKind::AddrInUse {
+            (
                 "port_in_use",
                 "stop the other program or set MONITORING_PORT to a free port",
-            ),
-            io::ErrorKind::PermissionDenied => {
-                ("port_not_allowed", "set MONITORING_PORT to a port above 1023")
-            }
-            _ => (
+            )
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            ("port_not_allowed", "set MONITORING_PORT to a port above 1023")
+        } else {
+            (
                 "listen_failed",
                 "set MONITORING_ADDRESS to an address of this machine, or to 0.0.0.0",
-            ),
+            )
         };
         Failure::halt(code, format!("cannot listen on {address}: {error}"), remedy)
     })

@@ -1,2 +1,5 @@
-#[cfg(test)]
+//! All integration tests in one binary: it links once.
+
+mod configuration;
+mod layers;
 mod simulation;

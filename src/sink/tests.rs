@@ -260,7 +260,7 @@ async fn refused_keys_are_read_from_their_files_again_once() {
         unauthorized(),
     ];
     let (datahub, server) = pair(replies, |c| {
-        c.access_key = Secret::from_file(file.clone()).unwrap();
+        c.access_key = Secret::from_file(&file).unwrap();
     })
     .await;
     let batch = batch(&[b"a"], None);
