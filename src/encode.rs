@@ -21,6 +21,8 @@ use crate::source::value::ValueError;
 
 mod debezium;
 mod key;
+#[cfg(test)]
+mod tests;
 
 use debezium::{Envelope, Failed, Plan};
 use key::KeyText;

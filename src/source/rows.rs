@@ -7,6 +7,8 @@
 use crate::change::{Operation, RowImage};
 
 mod table_map;
+#[cfg(test)]
+mod tests;
 
 pub(super) use table_map::{DIGIT_BYTES, decimal_bytes};
 pub use table_map::{TableMap, Width, WireColumn};
@@ -269,8 +271,10 @@ impl<'a> Rows<'a, '_> {
             .reader
             .take(self.widths.len().div_ceil(8), "cut short in a row's NULL bits")?;
         let length = values_length(self.reader.rest, nulls, self.widths)
-            .ok_or_else(|| self.reader.error("cut short in a row that starts"))?;
-        let values = self.reader.take(length, "cut short in a row that starts")?;
+            .ok_or_else(|| self.reader.error("cut short in the row whose values start"))?;
+        let values = self
+            .reader
+            .take(length, "cut short in the row whose values start")?;
         Ok(RowImage { nulls, values })
     }
 }

@@ -14,6 +14,8 @@ mod decimal;
 mod jsonb;
 mod network;
 mod temporal;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use temporal::Temporal;
