@@ -1,1 +1,3 @@
+//! Tests of the product against real servers.
 
+mod preflight;
