@@ -1,4 +1,5 @@
 //! What preflight says of real servers, good and spoiled; how logins, TLS and dumps are refused in fact.
+#![cfg(test)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
