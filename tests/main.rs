@@ -2,4 +2,5 @@
 
 mod configuration;
 mod layers;
+mod preflight;
 mod simulation;
