@@ -5,4 +5,5 @@ pub mod config;
 pub mod position;
 pub mod record;
 pub mod retry;
+pub mod source;
 pub mod telemetry;
