@@ -3,7 +3,18 @@
 //! I7: a reconnect continues exactly. Within a run and across runs no row is skipped and none is handed on twice;
 //! a running fingerprint of the open transaction proves that a re-sent transaction is the one that was begun.
 
+pub mod connection;
+pub mod decode;
+mod feed;
+mod fingerprint;
+mod opening;
+pub mod preflight;
+pub mod refusal;
+pub mod rows;
+pub mod schema;
 pub mod status;
+mod tables;
+pub mod transaction;
 
 use tokio::sync::watch;
 
