@@ -7,7 +7,7 @@ pub mod connection;
 pub mod decode;
 mod feed;
 mod fingerprint;
-mod opening;
+
 pub mod preflight;
 pub mod refusal;
 pub mod rows;
