@@ -29,7 +29,7 @@ const WAIT_TIMEOUT_SECONDS: usize = 28_800;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Offset of the first event of every binlog file; the magic number lies before it.
-const FIRST_EVENT: u64 = 4;
+pub const FIRST_EVENT: u64 = 4;
 
 /// Longest wait for the goodbye of a connection; the socket is closed in any case.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

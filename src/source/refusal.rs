@@ -105,7 +105,8 @@ fn of_server(error: &ServerError) -> Failure {
     let halt = |code, remedy| Failure::halt(code, message.clone(), remedy);
     let retry = |code| Failure::retry(code, message.clone());
     match error.code {
-        1236 => dump::of_1236(&text, message),
+        // MariaDB gives a few of the conditions of 1236 numbers of their own, with the same texts.
+        1236 | 4052 => dump::of_1236(&text, message),
         1045 | 1698 => halt(
             "database_access_denied",
             "correct DATABASE_USERNAME and DATABASE_PASSWORD (on OceanBase user@tenant#cluster), and check that \

@@ -11,6 +11,10 @@ pub(super) const REMEDY_GAP: &str = "reload the affected tables downstream, then
 const REMEDY_FOREIGN: &str = "check that DATABASE_HOST is the server of the checkpoint; if it was rebuilt, reload downstream and restart \
      with an explicit START_POSITION and an empty data directory";
 
+/// A length that is too large for the server is most often read from the middle of an event.
+const REMEDY_PACKET: &str = "raise max_allowed_packet on the server, up to 1 GiB; if it is that large, the position is not the start of an \
+     event: correct START_POSITION";
+
 enum Do {
     Retry,
     Halt(&'static str),
@@ -85,15 +89,11 @@ const TEXTS: &[(&str, &str, Do)] = &[
         Do::Halt("report this: the server did not understand that the collector takes checksums"),
     ),
     // Before the corruption texts: some of these messages name a position as well.
-    (
-        "max_allowed_packet",
-        "packet_too_large",
-        Do::Halt("raise max_allowed_packet on the server, up to 1 GiB"),
-    ),
+    ("max_allowed_packet", "packet_too_large", Do::Halt(REMEDY_PACKET)),
     (
         "log event entry exceeded",
         "packet_too_large",
-        Do::Halt("raise max_allowed_packet on the server, up to 1 GiB"),
+        Do::Halt(REMEDY_PACKET),
     ),
     (
         "failed to verify first event",

@@ -57,6 +57,11 @@ pub(super) fn of_tls(text: &str) -> Failure {
             "tls_certificate_expired",
             "renew the server's certificate, and check both clocks",
         )
+    } else if has("badencoding") {
+        halt(
+            "tls_file_unreadable",
+            "check that DATABASE_TLS_CA holds PEM certificates; if so, the server's own certificate is damaged",
+        )
     } else if has("invalid peer certificate") {
         halt(
             "tls_certificate_invalid",

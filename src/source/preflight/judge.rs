@@ -1,0 +1,455 @@
+//! Judging: from what was seen to facts and findings. Pure.
+
+use super::grants::Privileges;
+use super::observe::{BinlogStatus, Listing, Observation};
+use super::{Finding, ServerFacts, Severity};
+use crate::position::{FilePosition, Flavour, GtidSet, ServerIdentity};
+use crate::source::connection::FIRST_EVENT;
+use crate::source::refusal::{GRANT_REPLICATION, GRANT_SELECT, MISSING_PRIVILEGES};
+
+/// Retention below which an ordinary outage (a night) can lose rows.
+const SHORT_RETENTION_SECONDS: u64 = 6 * 3600;
+
+/// Names listed in one finding; the rest is counted.
+const MAX_NAMES: usize = 10;
+
+/// How OceanBase's binlog is reached, for whoever ended up at the wrong port.
+const REMEDY_OCEANBASE: &str = "create the tenant's binlog (CREATE BINLOG on the binlog service, usually port 2983), set binlog_service_ip on \
+     the ODP, and point DATABASE_HOST and DATABASE_PORT at the ODP (usually 2883): an observer (2881) has no binlog";
+
+pub(super) fn facts(seen: &Observation) -> ServerFacts {
+    let status = seen.status.rows().first().cloned().unwrap_or_default();
+    let executed = executed(seen, &status);
+    let oldest = seen.binlogs.rows().first().map_or(&status.file, |(file, _)| file);
+    ServerFacts {
+        identity: ServerIdentity {
+            flavour: seen.flavour,
+            server_uuid: seen.variable("server_uuid").to_owned(),
+            server_id: seen.variable("server_id").parse().unwrap_or(0),
+        },
+        version: seen.version.clone().unwrap_or_default(),
+        version_comment: seen.version_comment.clone(),
+        gtid: has_gtids(seen, executed.as_ref()),
+        gtid_purged: executed.as_ref().and(seen.variable("gtid_purged").parse().ok()),
+        gtid_executed: executed,
+        oldest: FilePosition {
+            file: oldest.clone(),
+            pos: FIRST_EVENT,
+        },
+        head: FilePosition {
+            file: status.file,
+            pos: status.pos,
+        },
+        binlogs: seen.binlogs.rows().to_vec(),
+        expire_seconds: expire_seconds(seen),
+        captured_tables: seen.captured.tables.len(),
+    }
+}
+
+/// The executed set; `None` where the server has no such thing or it cannot be read.
+fn executed(seen: &Observation, status: &BinlogStatus) -> Option<GtidSet> {
+    if seen.flavour == Flavour::MariaDb {
+        return None;
+    }
+    let text = match seen.variable("gtid_executed") {
+        "" => &status.executed,
+        text => text,
+    };
+    text.parse().ok()
+}
+
+fn has_gtids(seen: &Observation, executed: Option<&GtidSet>) -> bool {
+    let on = seen.variable("gtid_mode").eq_ignore_ascii_case("on");
+    match seen.flavour {
+        Flavour::MariaDb => false,
+        Flavour::MySql => on && executed.is_some(),
+        // The mode is a canned answer there: without a set, services before 4.x cannot resume by one.
+        Flavour::OceanBase => {
+            on && executed.is_some_and(|set| !set.is_empty()) && !seen.variable("server_uuid").is_empty()
+        }
+    }
+}
+
+fn expire_seconds(seen: &Observation) -> Option<u64> {
+    let seconds = match seen.variable("binlog_expire_logs_seconds").parse::<u64>() {
+        Ok(seconds) if seconds > 0 => seconds,
+        // Fractions of a day are possible; whole days are close enough for a warning.
+        _ => days(seen.variable("expire_logs_days")).saturating_mul(86_400),
+    };
+    (seconds > 0).then_some(seconds)
+}
+
+fn days(text: &str) -> u64 {
+    text.split('.')
+        .next()
+        .and_then(|days| days.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Everything there is to say, in the order in which it was looked at.
+pub(super) fn findings(seen: &Observation, server_id: u32) -> Vec<Finding> {
+    let facts = facts(seen);
+    let mut all = vec![info(
+        "server",
+        format!(
+            "{} {} ({})",
+            facts.identity.flavour, facts.version, facts.version_comment
+        ),
+    )];
+    binlog(seen, &facts, &mut all);
+    // Of a server without a binlog the settings of one say nothing.
+    if !all.iter().any(|f| f.severity == Severity::Fatal) {
+        settings(seen, &mut all);
+        gtids(seen, &facts, &mut all);
+        retention(&facts, &mut all);
+        replicas(seen, &facts, server_id, &mut all);
+    }
+    privileges(seen, &mut all);
+    tables(seen, &facts, &mut all);
+    all
+}
+
+/// Whether there is a binlog, and where it stands.
+fn binlog(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
+    let answer = match &seen.status {
+        Listing::Refused(reason) => reason.message.clone(),
+        Listing::NoResultSet => "SHOW MASTER STATUS was answered without a result".to_owned(),
+        Listing::Rows(_) => "SHOW MASTER STATUS lists no file".to_owned(),
+    };
+    if seen.flavour == Flavour::OceanBase {
+        if seen.version.is_none() {
+            all.push(fatal(
+                "binlog_instance_direct",
+                "this port is a binlog instance, which cannot be asked for tables and columns",
+                "point DATABASE_HOST and DATABASE_PORT at the ODP (usually port 2883)",
+            ));
+        } else if facts.head.file.is_empty() {
+            let claim = format!("{answer}, whatever log_bin = {} claims", seen.variable("log_bin"));
+            all.push(fatal("no_binlog_service", claim, REMEDY_OCEANBASE));
+        }
+    } else if let Listing::Refused(reason) = &seen.status
+        && MISSING_PRIVILEGES.contains(&reason.code)
+    {
+        all.push(fatal(
+            "replication_privilege_missing",
+            reason.message.clone(),
+            GRANT_REPLICATION,
+        ));
+    } else if !seen.is_on("log_bin") || facts.head.file.is_empty() {
+        all.push(fatal(
+            "binlog_disabled",
+            format!("log_bin = {}; {answer}", shown(seen.variable("log_bin"))),
+            "start the server with log_bin and binlog_format=ROW",
+        ));
+    }
+    if !facts.head.file.is_empty() {
+        let files = facts.binlogs.len();
+        all.push(info(
+            "binlog",
+            format!("{files} files, from {} to {}", facts.oldest, facts.head),
+        ));
+    }
+}
+
+/// Settings under which rows would be missing from the binlog, or be there in a form that is not read.
+fn settings(seen: &Observation, all: &mut Vec<Finding>) {
+    let mut must = |name: &str, good: &[&str], code, remedy: &str| {
+        let value = seen.variable(name);
+        if !good.iter().any(|g| value.eq_ignore_ascii_case(g)) {
+            all.push(fatal(code, format!("{name} = {}", shown(value)), remedy));
+        }
+    };
+    must(
+        "binlog_row_image",
+        // Before MySQL 5.6 and in some proxies there is no such variable: rows are always full then.
+        &["FULL", ""],
+        "row_image_not_full",
+        "run SET GLOBAL binlog_row_image = 'FULL' and reconnect the applications: a partial image has no old or \
+         no unchanged values",
+    );
+    if seen.flavour != Flavour::OceanBase {
+        must(
+            "binlog_format",
+            &["ROW"],
+            "binlog_format_not_row",
+            "run SET GLOBAL binlog_format = 'ROW', put it into the server's configuration, and reconnect the \
+             applications",
+        );
+    }
+    for name in ["binlog_row_value_options", "log_row_value_options"] {
+        must(
+            name,
+            &[""],
+            "row_values_partial",
+            "set it to '': partial JSON updates do not hold the new value",
+        );
+    }
+    must(
+        "binlog_transaction_compression",
+        &["OFF", "0", ""],
+        "transaction_compression_on",
+        "run SET GLOBAL binlog_transaction_compression = OFF and reconnect the applications",
+    );
+    must(
+        "log_bin_compress",
+        &["OFF", "0", ""],
+        "log_bin_compress_on",
+        "run SET GLOBAL log_bin_compress = OFF",
+    );
+    if seen.variable("binlog_checksum").eq_ignore_ascii_case("none") {
+        all.push(warning(
+            "checksum_off",
+            "binlog_checksum = NONE",
+            "run SET GLOBAL binlog_checksum = CRC32, so that damaged events are noticed",
+        ));
+    }
+    schemas_logged(seen, all);
+    let relays = seen.is_on("log_replica_updates") || seen.is_on("log_slave_updates");
+    if seen.is_replica && !relays {
+        all.push(fatal(
+            "replica_updates_not_logged",
+            "the server is a replica with log_slave_updates = OFF: rows of its source are not in its binlog",
+            "start it with log_slave_updates=ON, or read the source itself",
+        ));
+    }
+}
+
+/// binlog_do_db and binlog_ignore_db drop rows without a trace.
+fn schemas_logged(seen: &Observation, all: &mut Vec<Finding>) {
+    let Some(status) = seen.status.rows().first() else {
+        return;
+    };
+    let lists = |list: &str, schema: &str| list.split(',').any(|s| s.trim().eq_ignore_ascii_case(schema));
+    // A filter on a schema without captured tables is nobody's loss.
+    let used = |schema: &String| seen.captured.tables.iter().any(|table| table.db == *schema);
+    let missing: Vec<&String> = seen
+        .captured
+        .schemas
+        .iter()
+        .filter(|schema| seen.captured.tables.is_empty() || used(schema))
+        .filter(|schema| {
+            let unlisted = !status.do_db.is_empty() && !lists(&status.do_db, schema);
+            unlisted || lists(&status.ignore_db, schema)
+        })
+        .collect();
+    if !missing.is_empty() {
+        all.push(fatal(
+            "schema_not_logged",
+            format!(
+                "binlog_do_db or binlog_ignore_db keeps {} out of the binlog",
+                names(missing)
+            ),
+            "remove these filters from the server's configuration and restart it",
+        ));
+    }
+}
+
+fn gtids(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
+    let mode = seen.variable("gtid_mode");
+    match seen.flavour {
+        Flavour::MariaDb => all.push(info("position", "by file and offset".to_owned())),
+        Flavour::MySql | Flavour::OceanBase if facts.gtid => {
+            all.push(info("position", "by GTID set".to_owned()));
+        }
+        Flavour::MySql if facts.gtid_executed.is_none() => all.push(fatal(
+            "gtid_tags_unsupported",
+            "gtid_executed cannot be read; it probably holds tagged GTIDs",
+            "do not use GTID tags: their transactions cannot be followed",
+        )),
+        Flavour::MySql => all.push(warning(
+            "gtid_off",
+            format!("gtid_mode = {}: positions are by file and offset", shown(mode)),
+            "set gtid_mode = ON, so that positions survive a failover",
+        )),
+        Flavour::OceanBase => all.push(warning(
+            "gtid_set_unknown",
+            "gtid_executed is empty: positions are by file and offset of one binlog instance",
+            "use binlog service 4.x, so that positions survive a failover and gaps are noticed",
+        )),
+    }
+}
+
+fn retention(facts: &ServerFacts, all: &mut Vec<Finding>) {
+    match facts.expire_seconds {
+        Some(seconds) if seconds < SHORT_RETENTION_SECONDS => all.push(warning(
+            "retention_short",
+            format!("binlog files are kept for {seconds} s"),
+            "raise binlog_expire_logs_seconds above the longest outage that must not lose rows",
+        )),
+        Some(seconds) => all.push(info(
+            "retention",
+            format!("binlog files are kept for {seconds} s"),
+        )),
+        None => {}
+    }
+}
+
+fn replicas(seen: &Observation, facts: &ServerFacts, server_id: u32, all: &mut Vec<Finding>) {
+    let ours = u64::from(server_id);
+    if seen.flavour != Flavour::OceanBase && facts.identity.server_id == ours {
+        all.push(fatal(
+            "server_id_of_source",
+            format!("{ours} is the id of the server itself"),
+            "set DATABASE_SERVER_ID to a number that no server of this replication has",
+        ));
+    }
+    if let Some((_, host)) = seen.replicas.iter().find(|(id, _)| *id == ours) {
+        all.push(warning(
+            "replica_id_registered",
+            format!("a replica with id {ours} is connected already, from host {}", shown(host)),
+            "stop the other collector, or set another DATABASE_SERVER_ID; a lost connection of our own also shows \
+             like this, and passes",
+        ));
+    }
+}
+
+fn privileges(seen: &Observation, all: &mut Vec<Finding>) {
+    let Listing::Rows(lines) = &seen.grants else {
+        return;
+    };
+    let may = Privileges::parse(lines);
+    let role = if may.has_roles {
+        " (roles count only while active: SET DEFAULT ROLE)"
+    } else {
+        ""
+    };
+    let known = |code: &str, all: &[Finding]| all.iter().any(|f| f.code == code);
+    if !may.replication_slave && !known("replication_privilege_missing", all) {
+        all.push(fatal(
+            "replication_privilege_missing",
+            format!("the account lacks REPLICATION SLAVE{role}"),
+            GRANT_REPLICATION,
+        ));
+    }
+    let unreadable: Vec<&String> = seen
+        .captured
+        .schemas
+        .iter()
+        .filter(|schema| !may.may_select(schema))
+        .collect();
+    if !unreadable.is_empty() {
+        all.push(fatal(
+            "select_privilege_missing",
+            format!("the account may not SELECT in {}{role}", names(unreadable)),
+            GRANT_SELECT,
+        ));
+    }
+}
+
+fn tables(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
+    let captured = &seen.captured;
+    // A binlog instance has no schemas to show; that it is one has been said.
+    if seen.version.is_none() {
+        return;
+    }
+    if captured.schemas.is_empty() {
+        all.push(fatal(
+            "schema_missing",
+            "no schema that the account can see matches DATABASE_SCHEMA",
+            "create the schema, correct DATABASE_SCHEMA, or GRANT SELECT on it to the account",
+        ));
+    } else if captured.tables.is_empty() {
+        all.push(warning(
+            "no_table_captured",
+            format!(
+                "no table of {} matches DATABASE_TABLES now",
+                names(&captured.schemas)
+            ),
+            "correct DATABASE_TABLES; tables that are created later are captured as well",
+        ));
+    } else {
+        let count = captured.tables.len();
+        all.push(info(
+            "tables",
+            format!("{count} captured, of {}", names(&captured.schemas)),
+        ));
+    }
+    if !captured.keyless.is_empty() {
+        all.push(warning(
+            "primary_key_missing",
+            format!("without primary key: {}", names(&captured.keyless)),
+            "add a primary key: until then the whole row decides a record's shard, and updates of one row may be \
+             read out of order",
+        ));
+    }
+    columns(seen, facts, all);
+}
+
+fn columns(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
+    let of = |wanted: &dyn Fn(&super::tables::Column) -> bool| -> Vec<String> {
+        let columns = seen.captured.columns.iter().filter(|c| wanted(c));
+        columns
+            .map(|c| format!("{}.{} {}", c.table, c.name, c.column_type))
+            .collect()
+    };
+    let unsupported = of(&|c| c.is_unsupported());
+    if !unsupported.is_empty() {
+        all.push(fatal(
+            "column_type_unsupported",
+            names(unsupported),
+            "change the columns' type, drop COMPRESSED, or exclude the tables in DATABASE_TABLES (!db.table)",
+        ));
+    }
+    if seen.flavour != Flavour::OceanBase {
+        return;
+    }
+    let virtuals = of(&|c| c.is_virtual());
+    if !virtuals.is_empty() {
+        all.push(warning(
+            "generated_column_virtual",
+            names(virtuals),
+            "make the columns STORED: the binlog service documents no others",
+        ));
+    }
+    let damaged = of(&|c| c.is_damaged_by_old_services());
+    let old_service = !facts.gtid && !facts.head.file.is_empty();
+    if !damaged.is_empty() && old_service {
+        all.push(warning(
+            "value_damage_possible",
+            format!(
+                "binlog services before 4.x cut large values of {}",
+                names(damaged)
+            ),
+            "use binlog service 4.x",
+        ));
+    }
+}
+
+/// Names with commas, at most [`MAX_NAMES`] of them.
+fn names<T: ToString>(all: impl IntoIterator<Item = T>) -> String {
+    let mut text: Vec<String> = all.into_iter().map(|name| name.to_string()).collect();
+    let more = text.len().saturating_sub(MAX_NAMES);
+    text.truncate(MAX_NAMES);
+    let listed = text.join(", ");
+    if more > 0 {
+        format!("{listed} and {more} more")
+    } else {
+        listed
+    }
+}
+
+/// A value as text, visible even where it is empty.
+fn shown(value: &str) -> &str {
+    if value.is_empty() { "(empty)" } else { value }
+}
+
+fn fatal(code: &'static str, seen: impl Into<String>, remedy: &str) -> Finding {
+    finding(code, Severity::Fatal, seen.into(), remedy)
+}
+
+fn warning(code: &'static str, seen: impl Into<String>, remedy: &str) -> Finding {
+    finding(code, Severity::Warning, seen.into(), remedy)
+}
+
+fn info(code: &'static str, seen: String) -> Finding {
+    finding(code, Severity::Info, seen, "")
+}
+
+fn finding(code: &'static str, severity: Severity, seen: String, remedy: &str) -> Finding {
+    Finding {
+        code,
+        severity,
+        seen,
+        remedy: remedy.to_owned(),
+    }
+}
