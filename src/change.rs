@@ -41,6 +41,10 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Whether it may be NULL.
     pub nullable: bool,
+    /// Type byte of the table map, resolved for ENUM and SET: `WireColumn::kind`.
+    pub wire: u8,
+    /// What the table map adds to it, normalised: `WireColumn::meta`.
+    pub meta: u16,
 }
 
 /// A column's type as the output needs it: what the binlog's type byte alone does not say is in here.

@@ -4,6 +4,7 @@ pub mod app;
 pub mod change;
 pub mod cli;
 pub mod config;
+pub mod encode;
 pub mod http;
 pub mod position;
 pub mod record;

@@ -1,0 +1,231 @@
+//! Row changes to records: envelope, partition key, identity.
+//!
+//! Owns I8: every event pushed becomes exactly one record with a stable id, or one counted filter decision.
+//! An event that cannot be encoded leaves nothing behind and is an error, never a gap. Pure: the wall clock is
+//! an argument. It does not batch and does not know shards; it only says which hash key a record has.
+//!
+//! **Which key routes.** A record goes where the row *was*: updates and deletes by the key of the before image,
+//! creates by that of the after image. So all changes of a key value stay in order up to and including the
+//! update that gives it up; behind such an update the row's changes follow under its new key, and two records
+//! under different keys have no order between shards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::change::{ChangeEvent, RowChange, TableSchema};
+use crate::position::{Flavour, Position};
+use crate::record::{Chunk, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
+use crate::source::value::ValueError;
+
+mod debezium;
+mod key;
+
+use debezium::{Envelope, Failed, Plan};
+use key::KeyText;
+
+/// What decides over a record's shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// The primary key; the whole row where there is none.
+    #[default]
+    PrimaryKey,
+    /// The table: all its rows stay in one order.
+    Table,
+}
+
+/// What an encoder has to know about the run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `source.name`: the collector's group.
+    pub group: String,
+    /// `source.connector`.
+    pub flavour: Flavour,
+    /// What decides over a record's shard.
+    pub routing: Routing,
+}
+
+/// A row that cannot be written. Names the place, never the value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{table}, column {column:?} of row {row} in transaction {transaction}: {cause}")]
+pub struct EncodeError {
+    /// `db.table`.
+    pub table: Box<str>,
+    /// The column's name; empty where the image as a whole is wrong.
+    pub column: Box<str>,
+    /// The transaction as records name it.
+    pub transaction: Arc<str>,
+    /// The row's ordinal in it, from 0.
+    pub row: u64,
+    /// What is wrong.
+    pub cause: ValueError,
+}
+
+/// A record whose bytes are still in the encoder's buffer: they end at `end`, and begin where the last one ends.
+#[derive(Debug)]
+struct Pending {
+    id: RecordId,
+    hash_key: u128,
+    end: usize,
+}
+
+/// Most tables whose plans are kept; beyond that all are built anew, which costs microseconds a table.
+const MAX_PLANS: usize = 1024;
+
+/// Turns events into records, and gathers them into chunks.
+#[derive(Debug)]
+pub struct Encoder {
+    envelope: Envelope,
+    routing: Routing,
+    key: KeyText,
+    /// The plan of the last row's table; rows of one table come in runs.
+    current: Option<Arc<Plan>>,
+    /// All plans, by the address of their schema. A plan holds its schema, so no address is used twice.
+    plans: HashMap<usize, Arc<Plan>>,
+    buffer: Vec<u8>,
+    pending: Vec<Pending>,
+    next_seq: Seq,
+    decoded: u64,
+    filtered: u64,
+    source_ts_us: Option<u64>,
+}
+
+impl Encoder {
+    /// An encoder whose first record has `seq` 0.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            envelope: Envelope::new(&settings.group, settings.flavour),
+            routing: settings.routing,
+            key: KeyText::default(),
+            current: None,
+            plans: HashMap::new(),
+            buffer: Vec::new(),
+            pending: Vec::new(),
+            next_seq: 0,
+            decoded: 0,
+            filtered: 0,
+            source_ts_us: None,
+        }
+    }
+
+    /// The wall clock for the envelopes that follow (`ts_ms`), milliseconds since 1970.
+    pub fn set_now(&mut self, ms: u64) {
+        self.envelope.set_now(ms);
+    }
+
+    /// Takes one event: a row becomes a record, a filtered row is counted.
+    ///
+    /// # Errors
+    /// If a value cannot be read or represented. The encoder is then as it was before.
+    pub fn push(&mut self, event: &ChangeEvent<'_>) -> Result<(), EncodeError> {
+        let ts_us = match event {
+            ChangeEvent::Row(row) => {
+                self.push_row(row)?;
+                row.meta.ts_us
+            }
+            ChangeEvent::Filtered { ts_us, .. } => {
+                self.filtered += 1;
+                *ts_us
+            }
+        };
+        self.decoded += 1;
+        self.source_ts_us = self.source_ts_us.max(Some(ts_us));
+        Ok(())
+    }
+
+    fn push_row(&mut self, row: &RowChange<'_>) -> Result<(), EncodeError> {
+        let start = self.buffer.len();
+        match self.write(row) {
+            Ok(hash_key) => {
+                self.pending.push(Pending {
+                    id: RecordId {
+                        transaction: Arc::clone(&row.meta.transaction),
+                        row: row.row,
+                    },
+                    hash_key,
+                    end: self.buffer.len(),
+                });
+                Ok(())
+            }
+            Err(failed) => {
+                self.buffer.truncate(start);
+                Err(EncodeError {
+                    table: row.schema.id.to_string().into(),
+                    column: failed.column(row.schema).into(),
+                    transaction: Arc::clone(&row.meta.transaction),
+                    row: row.row,
+                    cause: failed.cause,
+                })
+            }
+        }
+    }
+
+    /// Appends the row's envelope to the buffer; returns the hash of its partition key.
+    fn write(&mut self, row: &RowChange<'_>) -> Result<u128, Failed> {
+        let plan = self.plan(row.schema)?;
+        self.envelope.write(&plan, row, &mut self.buffer, &mut self.key)?;
+        Ok(match self.routing {
+            Routing::PrimaryKey => self.key.hash(&self.buffer),
+            Routing::Table => plan.table_hash,
+        })
+    }
+
+    fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<Plan>, Failed> {
+        if let Some(plan) = &self.current
+            && Arc::ptr_eq(&plan.schema, schema)
+        {
+            return Ok(Arc::clone(plan));
+        }
+        let address = Arc::as_ptr(schema).addr();
+        let plan = if let Some(plan) = self.plans.get(&address) {
+            Arc::clone(plan)
+        } else {
+            if self.plans.len() >= MAX_PLANS {
+                self.plans.clear();
+            }
+            let plan = Arc::new(Plan::new(schema)?);
+            self.plans.insert(address, Arc::clone(&plan));
+            plan
+        };
+        self.current = Some(Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// What the records since the last [`Encoder::take`] charge to the byte budget.
+    pub fn bytes(&self) -> usize {
+        self.pending
+            .len()
+            .saturating_mul(RECORD_OVERHEAD_BYTES)
+            .saturating_add(self.buffer.len())
+    }
+
+    /// Whether nothing was pushed since the last [`Encoder::take`], not even a filtered row.
+    pub fn is_empty(&self) -> bool {
+        self.decoded == 0
+    }
+
+    /// Hands over what was pushed since the last call, as a chunk that ends at `end`. `seq` goes on over chunks.
+    pub fn take(&mut self, end: Position) -> Chunk {
+        let payloads = Bytes::from(std::mem::take(&mut self.buffer));
+        let mut begin = 0;
+        let mut records = Vec::with_capacity(self.pending.len());
+        for pending in self.pending.drain(..) {
+            records.push(Record {
+                seq: self.next_seq,
+                id: pending.id,
+                hash_key: pending.hash_key,
+                payload: payloads.slice(begin..pending.end),
+            });
+            begin = pending.end;
+            self.next_seq += 1;
+        }
+        Chunk {
+            records,
+            end,
+            decoded: std::mem::take(&mut self.decoded),
+            filtered: std::mem::take(&mut self.filtered),
+            source_ts_us: self.source_ts_us.take(),
+        }
+    }
+}

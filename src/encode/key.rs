@@ -1,0 +1,80 @@
+//! The partition key's text and its hash, as the service computes it: MD5 of the text's bytes.
+//!
+//! One key column: its text as the envelope shows it (a JSON string without quotes and escapes). Several: each
+//! as `length:text`, so that no two keys run into one another. No key: the row's whole JSON object.
+
+use std::ops::Range;
+
+use md5::{Digest, Md5};
+
+/// Where the key's parts lie in the buffer that the envelope was written to. Reused from row to row.
+#[derive(Debug, Default)]
+pub(super) struct KeyText {
+    /// The key columns' JSON values in key order, or the row's object.
+    pub(super) spans: Vec<Range<usize>>,
+    text: Vec<u8>,
+}
+
+impl KeyText {
+    /// Hashes the key of the row that was written last.
+    pub(super) fn hash(&mut self, buffer: &[u8]) -> u128 {
+        let Self { spans, text } = self;
+        if let [only] = spans.as_slice() {
+            let json = buffer.get(only.clone()).unwrap_or_default();
+            return match json {
+                [b'"', inner @ .., b'"'] if inner.contains(&b'\\') => {
+                    text.clear();
+                    unescape(inner, text);
+                    md5(text)
+                }
+                [b'"', inner @ .., b'"'] => md5(inner),
+                plain => md5(plain),
+            };
+        }
+        let mut joined = Vec::new();
+        for span in spans {
+            text.clear();
+            match buffer.get(span.clone()).unwrap_or_default() {
+                [b'"', inner @ .., b'"'] => unescape(inner, text),
+                plain => text.extend_from_slice(plain),
+            }
+            joined.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());
+            joined.push(b':');
+            joined.extend_from_slice(text);
+        }
+        md5(&joined)
+    }
+}
+
+/// MD5 as a big-endian number.
+pub(super) fn md5(text: &[u8]) -> u128 {
+    u128::from_be_bytes(Md5::digest(text).into())
+}
+
+/// Undoes the JSON escapes that our own writer makes: two-character ones, and `\u00xx`.
+fn unescape(json: &[u8], out: &mut Vec<u8>) {
+    let mut rest = json.iter();
+    while let Some(byte) = rest.next() {
+        if *byte != b'\\' {
+            out.push(*byte);
+            continue;
+        }
+        match rest.next().copied() {
+            Some(b'b') => out.push(0x08),
+            Some(b'f') => out.push(0x0c),
+            Some(b'n') => out.push(b'\n'),
+            Some(b'r') => out.push(b'\r'),
+            Some(b't') => out.push(b'\t'),
+            Some(b'u') => {
+                let digits = rest.by_ref().take(4);
+                let code = digits.fold(0u8, |code, digit| {
+                    let value = char::from(*digit).to_digit(16);
+                    code << 4 | value.and_then(|v| u8::try_from(v).ok()).unwrap_or_default()
+                });
+                out.push(code);
+            }
+            Some(other) => out.push(other),
+            None => {}
+        }
+    }
+}
