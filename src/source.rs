@@ -2,21 +2,48 @@
 //!
 //! I7: a reconnect continues exactly. Within a run and across runs no row is skipped and none is handed on twice;
 //! a running fingerprint of the open transaction proves that a re-sent transaction is the one that was begun.
+//! This file moves between connecting, waiting and streaming; what events mean is `feed`'s business, and nothing
+//! is buffered here but the one rows event being handed on.
 
+pub mod asking;
 pub mod connection;
+pub mod decode;
+pub mod feed;
+pub mod fingerprint;
+pub mod intake;
+pub mod opening;
 pub mod preflight;
 pub mod refusal;
 pub mod rows;
+pub mod schema;
 pub mod status;
+pub mod streaming;
+pub mod tables;
+pub mod tally;
+pub mod transaction;
 pub mod value;
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
 use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
 
 use crate::change::ChangeEvent;
 use crate::config::DatabaseConfig;
 use crate::position::{Position, ServerIdentity};
-use crate::retry::{Delays, Failure};
+use crate::retry::{Delays, Disposition, Failure};
+use feed::Feed;
+use opening::Opened;
+use preflight::Severity;
 pub use status::{SourceState, SourceStatus};
+use status::Publisher;
+use streaming::Streaming;
+use tally::Tally;
+use transaction::Tracker;
 
 /// Where an earlier run stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +65,33 @@ pub enum Step {
     Heartbeat,
 }
 
+/// What the source is doing. Whatever is awaited lives here, so that a dropped call loses nothing.
+enum State {
+    Idle,
+    Opening(Pin<Box<dyn Future<Output = Result<Opened, Failure>> + Send>>),
+    Waiting(Pin<Box<Sleep>>),
+    Streaming(Box<Streaming>),
+    Halted(Failure),
+    Closed,
+}
+
 /// The binlog as a sequence of steps. Pull-based: nothing is read unless asked for.
 pub struct Source {
-    config: DatabaseConfig,
+    config: Arc<DatabaseConfig>,
     delays: Delays,
     alarm_attempts: u32,
-    resume: Option<Resume>,
-    status: watch::Sender<SourceStatus>,
+    known: Option<(ServerIdentity, Position)>,
+    feed: Option<Feed>,
+    state: State,
+    publisher: Publisher,
+    tally: Tally,
+    rng: fastrand::Rng,
+    /// Failures since the last event.
+    attempts: u32,
+    /// Refused passwords in a row.
+    denied: u32,
+    /// Wrong checksums since the last transaction.
+    wrong_sums: u32,
 }
 
 impl Source {
@@ -59,11 +106,18 @@ impl Source {
         status: watch::Sender<SourceStatus>,
     ) -> Self {
         Self {
-            config,
+            config: Arc::new(config),
             delays,
             alarm_attempts,
-            resume,
-            status,
+            known: resume.map(|resume| (resume.identity, resume.position)),
+            feed: None,
+            state: State::Idle,
+            publisher: Publisher::new(status),
+            tally: Tally::new(),
+            rng: fastrand::Rng::new(),
+            attempts: 0,
+            denied: 0,
+            wrong_sums: 0,
         }
     }
 
@@ -75,12 +129,57 @@ impl Source {
     /// # Errors
     /// Only what a person must act on; the same again on every later call.
     pub async fn next(&mut self) -> Result<Step, Failure> {
-        std::future::pending().await
+        loop {
+            let outcome = match &mut self.state {
+                State::Idle => {
+                    self.open();
+                    continue;
+                }
+                State::Opening(opening) => match opening.await {
+                    Ok(opened) => {
+                        self.begin(opened);
+                        continue;
+                    }
+                    Err(failure) => Err(failure),
+                },
+                State::Waiting(sleep) => {
+                    sleep.await;
+                    self.state = State::Idle;
+                    continue;
+                }
+                State::Halted(failure) => return Err(failure.clone()),
+                State::Closed => std::future::pending().await,
+                State::Streaming(streaming) => match &mut self.feed {
+                    Some(feed) => {
+                        let outcome = streaming
+                            .step(&self.config, feed, &mut self.tally, &mut self.publisher)
+                            .await;
+                        if streaming.made_progress() {
+                            (self.attempts, self.denied) = (0, 0);
+                        }
+                        outcome
+                    }
+                    None => {
+                        self.state = State::Idle;
+                        continue;
+                    }
+                },
+            };
+            match outcome {
+                Ok(step) => {
+                    if step == Step::Boundary {
+                        self.wrong_sums = 0;
+                    }
+                    return Ok(step);
+                }
+                Err(failure) => self.failed(failure)?,
+            }
+        }
     }
 
     /// The next step if it is there without waiting.
     pub fn ready_step(&mut self) -> Option<Result<Step, Failure>> {
-        None
+        self.next().now_or_never()
     }
 
     /// Hands on every row that waits, in order.
@@ -91,22 +190,139 @@ impl Source {
         &mut self,
         f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let _ = f;
-        Ok(())
+        match (&self.state, &mut self.feed) {
+            (State::Streaming(streaming), Some(feed)) => streaming.rows(feed, f),
+            _ => Ok(()),
+        }
     }
 
     /// The point behind everything handed on so far; `None` until the start is known.
     pub fn position(&self) -> Option<Position> {
-        None
+        match &self.feed {
+            Some(feed) if feed.tracker().before_start() => None,
+            Some(feed) => Some(feed.position()),
+            None => self.known.as_ref().map(|(_, position)| position.clone()),
+        }
     }
 
     /// The server at the other end, once it was examined.
     pub fn identity(&self) -> Option<&ServerIdentity> {
-        None
+        self.known.as_ref().map(|(identity, _)| identity)
     }
 
-    /// Ends the connections; the server notices at once.
+    /// Ends the connections; the server notices at once. Afterwards [`next`](Self::next) waits for ever.
     pub async fn close(&mut self) {
-        std::future::ready(()).await;
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        if let State::Streaming(streaming) = state {
+            streaming.close().await;
+        }
+        self.tally.flush();
+    }
+
+    fn open(&mut self) {
+        if self.attempts == 0 {
+            self.publisher.state(SourceState::Connecting);
+        }
+        let config = Arc::clone(&self.config);
+        let known = self.known.clone();
+        self.state = State::Opening(Box::pin(opening::open(config, known)));
+    }
+
+    fn begin(&mut self, opened: Opened) {
+        let flavour = opened.facts.identity.flavour;
+        let begin = opened.begin;
+        if self.feed.is_none() {
+            for finding in opened.findings.iter().filter(|f| f.severity == Severity::Warning) {
+                tracing::warn!(code = finding.code, remedy = finding.remedy, "{}", finding.seen);
+            }
+        }
+        tracing::info!(server = %flavour, version = opened.facts.version, position = %begin.position, "reading the binlog");
+        self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
+        if self.feed.is_none() {
+            let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
+            self.feed = Some(Feed::new(tracker, self.config.tables.clone()));
+        }
+        self.publisher.server(&opened.facts);
+        self.publisher.state(SourceState::Streaming);
+        self.state = State::Streaming(Box::new(Streaming::new(
+            opened.stream,
+            opened.asking,
+            flavour,
+            self.config.heartbeat,
+        )));
+    }
+
+    /// Decides between another try and a halt.
+    fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.tally.flush();
+        let failure = match self.second_chance(&failure) {
+            Some(retry) => retry,
+            None => failure,
+        };
+        let after = match &failure.disposition {
+            Disposition::Retry { after } => after.unwrap_or(Duration::ZERO),
+            Disposition::Halt { remedy } => {
+                tracing::error!(code = failure.reason.code, %remedy, "the source halts: {}", failure.reason.message);
+                self.publisher.state(SourceState::Halted {
+                    failure: failure.clone(),
+                });
+                self.state = State::Halted(failure.clone());
+                return Err(failure);
+            }
+            // The destination's dispositions; nothing here has them.
+            Disposition::Reroute | Disposition::Poison(_) => Duration::ZERO,
+        };
+        if let (Some(feed), Some((_, position))) = (&mut self.feed, &mut self.known) {
+            *position = feed.cut();
+        }
+        let delay = self.delays.delay(self.attempts, &mut self.rng).max(after);
+        self.attempts = self.attempts.saturating_add(1);
+        Tally::reconnect(failure.reason.code);
+        tracing::warn!(
+            code = failure.reason.code,
+            attempt = self.attempts,
+            retry_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            "the source reconnects: {}",
+            failure.reason.message
+        );
+        self.publisher.state(SourceState::Reconnecting {
+            reason: failure.reason,
+            attempts: self.attempts,
+        });
+        self.state = State::Waiting(Box::pin(tokio::time::sleep_until(Instant::now() + delay)));
+        Ok(())
+    }
+
+    /// The two failures that are judged by how often they come: a refused password, and a wrong checksum.
+    fn second_chance(&mut self, failure: &Failure) -> Option<Failure> {
+        let reason = &failure.reason;
+        match reason.code {
+            "database_access_denied" => {
+                self.denied = self.denied.saturating_add(1);
+                if self.denied >= self.alarm_attempts {
+                    return None;
+                }
+                // The password may just have been changed: its file has the new one, now or soon.
+                match self.config.password.read_again() {
+                    Ok(password) => Arc::make_mut(&mut self.config).password = password,
+                    Err(error) => tracing::warn!(%error, "the password file cannot be read again"),
+                }
+                Some(Failure::retry(reason.code, reason.message.clone()))
+            }
+            intake::CHECKSUM => {
+                self.wrong_sums = self.wrong_sums.saturating_add(1);
+                (self.wrong_sums > 1).then(|| {
+                    Failure::halt(
+                        reason.code,
+                        format!("{}, again after a reconnect", reason.message),
+                        "check the server's disk and the network; restart from a position behind the event once its rows were copied by hand",
+                    )
+                })
+            }
+            _ => None,
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

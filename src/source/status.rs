@@ -4,10 +4,15 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::position::{FilePosition, Position, ServerIdentity};
 use crate::retry::{Failure, Reason};
+use crate::source::asking::bytes_behind;
+use crate::source::feed::Feed;
+use crate::source::preflight::ServerFacts;
+use crate::source::tally::Tally;
 
 /// Where the source is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,5 +89,113 @@ impl SourceStatus {
             before_start: 0,
             stray_rows: 0,
         }
+    }
+}
+
+/// Most often that a snapshot of a busy source is written.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// Events between two looks at the clock while the source is busy.
+const EVENTS_PER_LOOK: u32 = 256;
+
+/// Writes snapshots, seldom enough to cost nothing.
+pub(super) struct Publisher {
+    sender: watch::Sender<SourceStatus>,
+    last: Instant,
+    /// Events since the last look at the clock.
+    events: u32,
+    /// Whether something happened since the last snapshot.
+    dirty: bool,
+    files: Vec<(String, u64)>,
+}
+
+impl Publisher {
+    pub(super) fn new(sender: watch::Sender<SourceStatus>) -> Self {
+        Self {
+            sender,
+            last: Instant::now(),
+            events: 0,
+            dirty: false,
+            files: Vec::new(),
+        }
+    }
+
+    /// Changes the state, at once.
+    pub(super) fn state(&mut self, state: SourceState) {
+        self.sender.send_modify(|status| {
+            status.state = state;
+            status.since = Instant::now();
+        });
+    }
+
+    /// Names the server.
+    pub(super) fn server(&mut self, facts: &ServerFacts) {
+        self.files.clone_from(&facts.binlogs);
+        self.sender.send_modify(|status| {
+            status.identity = Some(facts.identity.clone());
+            status.server_version = Some(facts.version.clone());
+            status.head = Some(facts.head.clone());
+        });
+    }
+
+    /// To be asked once an event: whether it is worth a call of [`received`](Self::received).
+    pub(super) fn is_due(&mut self) -> bool {
+        self.dirty = true;
+        self.events = self.events.saturating_add(1);
+        self.events >= EVENTS_PER_LOOK
+    }
+
+    /// Something arrived.
+    pub(super) fn received(&mut self, feed: &Feed, tally: &mut Tally) {
+        self.dirty = true;
+        self.events = 0;
+        let now = Instant::now();
+        if now.duration_since(self.last) >= PERIOD {
+            self.write(now, feed, tally);
+        }
+    }
+
+    /// When the snapshot has to be renewed; `None` if nothing happened.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.dirty.then(|| self.last + PERIOD)
+    }
+
+    /// Nothing more is there to be read for now.
+    pub(super) fn waited(&mut self, feed: &Feed, tally: &mut Tally) {
+        self.write(Instant::now(), feed, tally);
+    }
+
+    fn write(&mut self, now: Instant, feed: &Feed, tally: &mut Tally) {
+        tally.flush();
+        self.last = now;
+        self.dirty = false;
+        let tracker = feed.tracker();
+        let position = (!tracker.before_start()).then(|| feed.position());
+        let (file, pos) = tracker.read_to();
+        let behind = bytes_behind(&self.files, file, pos);
+        let left_out = tracker.left_out();
+        self.sender.send_modify(|status| {
+            status.last_received = Some(now);
+            status.position = position;
+            status.last_commit_us = tracker.last_commit_us();
+            status.repeated_transactions = left_out.repeated;
+            status.before_start = left_out.before_start;
+            status.stray_rows = left_out.stray;
+            status.behind_bytes = behind.or(status.behind_bytes);
+            status.caught_up = behind == Some(0);
+        });
+    }
+
+    /// The server named the end of its binlog.
+    pub(super) fn head(&mut self, files: &[(String, u64)], behind: Option<u64>) {
+        self.files = files.to_vec();
+        self.sender.send_modify(|status| {
+            status.head = files.last().map(|(file, pos)| FilePosition {
+                file: file.clone(),
+                pos: *pos,
+            });
+            status.behind_bytes = behind;
+            status.caught_up = behind == Some(0);
+        });
     }
 }

@@ -1,0 +1,408 @@
+//! One raw binlog event to what it means. Pure.
+//!
+//! Part of I6: an event whose meaning is not certain is an error, never skipped. Table maps and rows are only
+//! named here; their bytes are read by [`rows`](super::rows). Nothing in here remembers an earlier event, see
+//! [`transaction`](super::transaction).
+
+pub mod query;
+
+use crate::position::{GtidSet, Uuid};
+use crate::retry::Failure;
+use query::Query;
+
+/// Bytes of an event header.
+pub const HEADER_BYTES: usize = 19;
+
+/// Header flag: made up by the server for this stream, not in the file.
+const FLAG_ARTIFICIAL: u16 = 0x20;
+/// Header flag: a reader that does not know the type may pass over it.
+const FLAG_IGNORABLE: u16 = 0x80;
+/// Header flag of a file that is being written; servers leave it out of the checksum of the first event.
+const FLAG_IN_USE: u16 = 0x01;
+
+/// Event type bytes that are named outside of this file.
+pub mod kind {
+    #![allow(missing_docs, reason = "the names are the protocol's own")]
+    pub const QUERY: u8 = 2;
+    pub const STOP: u8 = 3;
+    pub const ROTATE: u8 = 4;
+    pub const FORMAT_DESCRIPTION: u8 = 15;
+    pub const XID: u8 = 16;
+    pub const TABLE_MAP: u8 = 19;
+    pub const HEARTBEAT: u8 = 27;
+    pub const GTID: u8 = 33;
+    pub const ANONYMOUS_GTID: u8 = 34;
+    pub const PREVIOUS_GTIDS: u8 = 35;
+    pub const XA_PREPARE: u8 = 38;
+    pub const HEARTBEAT_V2: u8 = 41;
+    pub const MARIADB_GTID: u8 = 162;
+    pub const MARIADB_GTID_LIST: u8 = 163;
+}
+
+/// The fixed part of every event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Seconds since 1970.
+    pub timestamp: u32,
+    /// The type byte.
+    pub kind: u8,
+    /// The server that wrote it first.
+    pub server_id: u32,
+    /// Header, body and checksum, in bytes.
+    pub size: u32,
+    /// End of the event in its file, modulo 2^32; 0 if it is in no file.
+    pub log_pos: u32,
+    /// `LOG_EVENT_*_F` bits.
+    pub flags: u16,
+}
+
+/// What a transaction's first event says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GtidHead {
+    /// The originating server; zeros in an anonymous one.
+    pub uuid: Uuid,
+    /// Its number; 0 in an anonymous one.
+    pub gno: u64,
+    /// The two numbers of the logical clock; OceanBase puts commit seconds and microseconds there.
+    pub clock: (u64, u64),
+    /// Commit time at the originating server, microseconds since 1970, where the event carries it.
+    pub commit_us: Option<u64>,
+}
+
+/// What an event means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning<'a> {
+    /// The file's first event, sent at every start and file change.
+    FormatDescription,
+    /// Events go on in another file.
+    Rotate {
+        /// Its name.
+        file: &'a [u8],
+        /// Offset in it.
+        pos: u64,
+        /// Whether the server made it up to name the file that it sends; else the file ends here.
+        artificial: bool,
+    },
+    /// What was committed before the file; `None` in a form (tags) that is not read.
+    PreviousGtids(Option<GtidSet>),
+    /// A transaction begins.
+    Gtid(GtidHead),
+    /// A transaction without a GTID begins.
+    Anonymous(GtidHead),
+    /// A MariaDB transaction begins.
+    MariaGtid {
+        /// Replication domain.
+        domain: u32,
+        /// Sequence number in it.
+        sequence: u64,
+        /// One statement that ends with itself: no commit follows.
+        standalone: bool,
+    },
+    /// A statement.
+    Query {
+        /// The session's database; may be empty.
+        db: &'a [u8],
+        /// What kind of statement.
+        query: Query,
+        /// Its text. Can hold credentials: for scanning only.
+        text: &'a [u8],
+    },
+    /// The transaction is committed.
+    Commit,
+    /// A table's columns, for the rows events of this statement.
+    TableMap,
+    /// Row images.
+    Rows,
+    /// Nothing new.
+    Heartbeat,
+    /// Of no consequence for rows.
+    Ignored,
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*head)
+}
+
+fn take_slice<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+    let (head, rest) = bytes.split_at_checked(len)?;
+    *bytes = rest;
+    Some(head)
+}
+
+impl Header {
+    /// Reads the 19 bytes in front of an event.
+    pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Self {
+        let [t0, t1, t2, t3, kind, s0, s1, s2, s3, z0, z1, z2, z3, p0, p1, p2, p3, f0, f1] = *bytes;
+        Self {
+            timestamp: u32::from_le_bytes([t0, t1, t2, t3]),
+            kind,
+            server_id: u32::from_le_bytes([s0, s1, s2, s3]),
+            size: u32::from_le_bytes([z0, z1, z2, z3]),
+            log_pos: u32::from_le_bytes([p0, p1, p2, p3]),
+            flags: u16::from_le_bytes([f0, f1]),
+        }
+    }
+
+    /// The bytes it was read from.
+    pub fn bytes(&self) -> [u8; HEADER_BYTES] {
+        let [t0, t1, t2, t3] = self.timestamp.to_le_bytes();
+        let [s0, s1, s2, s3] = self.server_id.to_le_bytes();
+        let [z0, z1, z2, z3] = self.size.to_le_bytes();
+        let [p0, p1, p2, p3] = self.log_pos.to_le_bytes();
+        let [f0, f1] = self.flags.to_le_bytes();
+        [
+            t0, t1, t2, t3, self.kind, s0, s1, s2, s3, z0, z1, z2, z3, p0, p1, p2, p3, f0, f1,
+        ]
+    }
+
+    /// Whether the server made the event up for this stream.
+    pub fn is_artificial(&self) -> bool {
+        self.log_pos == 0 || self.flags & FLAG_ARTIFICIAL != 0
+    }
+
+    fn is_heartbeat(&self) -> bool {
+        matches!(self.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2)
+    }
+
+    /// Whether `stored` is the checksum of this header and `body` (without the checksum itself).
+    ///
+    /// The flags count as they are: OceanBase sets the in-use flag on every event and checksums it. Only the
+    /// file's first event is written before that flag is set, so both readings are good there.
+    pub fn checksum_matches(&self, body: &[u8], stored: [u8; 4]) -> bool {
+        if self.is_heartbeat() {
+            // Carries nothing that is used, and not every server checksums it the same way.
+            return true;
+        }
+        let sum = |header: &Self, tail: &[u8]| {
+            let mut hasher = crc32fast::Hasher::new();
+            hasher.update(&header.bytes());
+            hasher.update(body);
+            hasher.update(tail);
+            hasher.finalize() == u32::from_le_bytes(stored)
+        };
+        if self.kind != kind::FORMAT_DESCRIPTION {
+            return sum(self, &[]);
+        }
+        // The algorithm byte at the end of this event's body is cut off by the library.
+        let cleared = Self {
+            flags: self.flags & !FLAG_IN_USE,
+            ..*self
+        };
+        sum(&cleared, &[1]) || sum(self, &[1])
+    }
+}
+
+/// The file name of a made-up ROTATE, whatever the library did to its last four bytes.
+///
+/// Servers disagree on whether this event carries a checksum, and the library goes by the file's first event,
+/// which comes later. The checksum itself settles it: `body` may lack four bytes of the name (`cut`), or have
+/// four checksum bytes behind it. Returns the repaired body where it differs from `body`.
+pub fn repair_rotate(header: &Header, body: &[u8], cut: Option<[u8; 4]>) -> Option<Vec<u8>> {
+    let sum = |bytes: &[u8]| {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&header.bytes());
+        hasher.update(bytes);
+        hasher.finalize().to_le_bytes()
+    };
+    match cut {
+        Some(cut) if sum(body) == cut => None,
+        Some(cut) => Some([body, &cut].concat()),
+        None => {
+            let (name, last) = body.split_last_chunk::<4>()?;
+            (sum(name) == *last).then(|| name.to_vec())
+        }
+    }
+}
+
+fn malformed(header: &Header) -> Failure {
+    Failure::retry(
+        "event_malformed",
+        format!(
+            "event of type {} with {} bytes that ends at {} is cut short",
+            header.kind, header.size, header.log_pos
+        ),
+    )
+}
+
+fn gtid_head(mut body: &[u8]) -> Option<GtidHead> {
+    let body = &mut body;
+    let [_flags] = take(body)?;
+    let uuid = Uuid(take(body)?);
+    let gno = u64::from_le_bytes(take(body)?);
+    let mut head = GtidHead {
+        uuid,
+        gno,
+        clock: (0, 0),
+        commit_us: None,
+    };
+    // 5.6 ends here, 5.7 and OceanBase after the clock, 8.0 goes on with commit times.
+    if take(body) != Some([2u8]) {
+        return Some(head);
+    }
+    head.clock = (
+        u64::from_le_bytes(take(body)?),
+        u64::from_le_bytes(take(body)?),
+    );
+    let seven = |[a, b, c, d, e, f, g]: [u8; 7]| u64::from_le_bytes([a, b, c, d, e, f, g, 0]);
+    if let Some(immediate) = take(body).map(seven) {
+        // The top bit says that the originating server's commit time follows.
+        let top = 1 << 55;
+        head.commit_us = if immediate & top == 0 {
+            Some(immediate)
+        } else {
+            Some(take(body).map(seven)?)
+        };
+    }
+    Some(head)
+}
+
+fn previous_gtids(mut body: &[u8]) -> Option<Option<GtidSet>> {
+    let body = &mut body;
+    let count: [u8; 8] = take(body)?;
+    // Since 8.3 the first and last byte hold a format number when tags are in use.
+    if count.last() != Some(&0) {
+        return Some(None);
+    }
+    let mut set = GtidSet::default();
+    for _ in 0..u64::from_le_bytes(count) {
+        let uuid = Uuid(take(body)?);
+        for _ in 0..u64::from_le_bytes(take(body)?) {
+            let first = u64::from_le_bytes(take(body)?);
+            let end = u64::from_le_bytes(take(body)?);
+            // Half-open; an empty range is legal and means nothing.
+            set.insert_range(uuid, first, end.saturating_sub(1));
+        }
+    }
+    Some(Some(set))
+}
+
+fn maria_gtid(mut body: &[u8]) -> Option<Meaning<'static>> {
+    const STANDALONE: u8 = 1;
+    let body = &mut body;
+    let sequence = u64::from_le_bytes(take(body)?);
+    let domain = u32::from_le_bytes(take(body)?);
+    let [flags] = take(body)?;
+    Some(Meaning::MariaGtid {
+        domain,
+        sequence,
+        standalone: flags & STANDALONE != 0,
+    })
+}
+
+fn query(mut body: &[u8]) -> Option<Meaning<'_>> {
+    let body = &mut body;
+    let _thread_and_time: [u8; 8] = take(body)?;
+    let [db_len] = take(body)?;
+    let _error_code: [u8; 2] = take(body)?;
+    let status_len = u16::from_le_bytes(take(body)?);
+    take_slice(body, usize::from(status_len))?;
+    let db = take_slice(body, usize::from(db_len))?;
+    let [_terminator] = take(body)?;
+    Some(Meaning::Query {
+        db,
+        query: Query::of(body),
+        text: body,
+    })
+}
+
+/// What an event means. `body` is the event without header and checksum.
+///
+/// # Errors
+/// A retryable failure where the bytes end too early; a halt where the event changes rows in a way that is not
+/// read, or where its type is unknown and not marked as one that may be passed over.
+pub fn parse<'a>(header: &Header, body: &'a [u8]) -> Result<Meaning<'a>, Failure> {
+    let meaning = match header.kind {
+        kind::QUERY => query(body),
+        kind::ROTATE => {
+            let mut body = body;
+            take(&mut body).map(|pos| Meaning::Rotate {
+                file: body,
+                pos: u64::from_le_bytes(pos),
+                artificial: header.is_artificial(),
+            })
+        }
+        kind::FORMAT_DESCRIPTION => Some(Meaning::FormatDescription),
+        kind::XID => Some(Meaning::Commit),
+        // The group ends here; what `XA COMMIT` later adds is a group of its own.
+        kind::XA_PREPARE => Some(Meaning::Commit),
+        kind::TABLE_MAP => Some(Meaning::TableMap),
+        23..=25 | 30..=32 => Some(Meaning::Rows),
+        kind::HEARTBEAT | kind::HEARTBEAT_V2 => Some(Meaning::Heartbeat),
+        kind::GTID => gtid_head(body).map(Meaning::Gtid),
+        kind::ANONYMOUS_GTID => gtid_head(body).map(Meaning::Anonymous),
+        kind::PREVIOUS_GTIDS => previous_gtids(body).map(Meaning::PreviousGtids),
+        kind::MARIADB_GTID => maria_gtid(body),
+        // STOP, ROWS_QUERY, IGNORABLE, TRANSACTION_CONTEXT, VIEW_CHANGE; MariaDB's annotation, checkpoint and GTID list.
+        kind::STOP | 28 | 29 | 36 | 37 | 160 | 161 | kind::MARIADB_GTID_LIST => Some(Meaning::Ignored),
+        _ => return refuse(header),
+    };
+    meaning.ok_or_else(|| malformed(header))
+}
+
+fn refuse(header: &Header) -> Result<Meaning<'static>, Failure> {
+    let (code, what, remedy) = match header.kind {
+        // INTVAR, RAND, USER_VAR, LOAD DATA and its parts: a statement follows, or is this.
+        5 | 6 | 7..=14 | 17 | 18 => (
+            "statement_event",
+            "a change was logged as a statement, not as rows",
+            "set binlog_format=ROW for every session, then restart from a position behind the statement",
+        ),
+        26 => (
+            "incident_event",
+            "the server logged an incident: changes may be missing from its binlog",
+            "compare the captured tables with what was delivered, then restart from a position behind it",
+        ),
+        39 => (
+            "partial_json_event",
+            "an update carries differences of JSON documents",
+            "unset binlog_row_value_options (OceanBase: log_row_value_options), then restart from a position behind it",
+        ),
+        40 => (
+            "compressed_transaction",
+            "a transaction is compressed",
+            "set binlog_transaction_compression=OFF, then restart from a position behind it",
+        ),
+        42 => (
+            "tagged_gtid",
+            "a transaction has a tagged GTID",
+            "let applications commit without a GTID tag, then restart from a position behind it",
+        ),
+        165..=171 => (
+            "compressed_event",
+            "an event is compressed",
+            "set log_bin_compress=OFF, then restart from a position behind it",
+        ),
+        _ if header.flags & FLAG_IGNORABLE != 0 => return Ok(Meaning::Ignored),
+        _ => (
+            "unknown_event",
+            "an event of a type that this version does not know",
+            "check the server's release notes for a setting that turns it off, or upgrade the collector",
+        ),
+    };
+    Err(Failure::halt(
+        code,
+        format!("{what} (type {} that ends at {})", header.kind, header.log_pos),
+        remedy,
+    ))
+}
+
+/// The name under which an event type is counted.
+pub fn kind_name(kind: u8) -> &'static str {
+    match kind {
+        kind::QUERY => "query",
+        kind::ROTATE => "rotate",
+        kind::FORMAT_DESCRIPTION => "format_description",
+        kind::XID => "xid",
+        kind::TABLE_MAP => "table_map",
+        23..=25 | 30..=32 => "rows",
+        kind::HEARTBEAT | kind::HEARTBEAT_V2 => "heartbeat",
+        kind::GTID | kind::ANONYMOUS_GTID | kind::MARIADB_GTID => "gtid",
+        kind::PREVIOUS_GTIDS | kind::MARIADB_GTID_LIST => "previous_gtids",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! Events in, rows out: the part of the source that needs no network. Pure.
+//!
+//! Joins the transaction tracker with the tables in force, passes over rows that were handed on before a cut
+//! (I7), and refuses rows that it cannot read with certainty (I6).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::change::{ChangeEvent, RowChange, SourceMeta, TableId};
+use crate::config::filter::TableFilter;
+use crate::position::Position;
+use crate::retry::Failure;
+use crate::source::decode::query::Definition;
+use crate::source::decode::{self, Header, Meaning};
+use crate::source::rows::{DecodeError, RowsEvent};
+use crate::source::schema::TableDefinition;
+use crate::source::tables::{Mapped, Need, Tables};
+use crate::source::transaction::{Act, Tracker};
+
+/// What an event led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// Nothing to do.
+    Quiet,
+    /// The position moved to the end of a transaction, or to another file.
+    Boundary,
+    /// The server is idle.
+    Heartbeat,
+    /// Rows wait in this event: keep it, and call [`Feed::rows`].
+    Rows,
+    /// Answer with [`Feed::define`] before the next event.
+    Needs(TableId),
+    /// Definitions changed.
+    Definition {
+        /// How.
+        definition: Definition,
+        /// Whether the position moved as well.
+        boundary: bool,
+    },
+}
+
+/// A rows event of which rows wait.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    /// Rows at its start that were handed on, or are none of our business.
+    done: u64,
+    /// Whether the statement's table maps end with it.
+    ends_statement: bool,
+}
+
+/// A place in the binlog, to be named if something is wrong there.
+struct At {
+    file: Arc<str>,
+    pos: u64,
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.pos)
+    }
+}
+
+/// The table map id under which servers end a statement without rows.
+const NO_TABLE: u64 = 0x00ff_ffff;
+
+/// State of the stream between two events.
+#[derive(Debug)]
+pub struct Feed {
+    tracker: Tracker,
+    tables: Tables,
+    filter: TableFilter,
+    pending: Option<Pending>,
+    meta: SourceMeta,
+}
+
+fn undecodable(error: &DecodeError, what: &str, place: &str) -> Failure {
+    Failure::halt(
+        "row_undecodable",
+        format!("{what} at {place} cannot be read: {error}"),
+        "do what the message says, then restart from a position behind the event; otherwise report it with the event (mysqlbinlog --hexdump)",
+    )
+}
+
+fn rows_of(mapped: &Mapped) -> String {
+    format!("a rows event of table {}", mapped.map.id)
+}
+
+fn unmapped(table_id: u64, at: &At) -> Failure {
+    Failure::halt(
+        "table_map_missing",
+        format!("the rows event at {at} refers to table id {table_id}, which its statement did not name"),
+        "restart from a position at the beginning of a transaction (START_POSITION)",
+    )
+}
+
+impl Feed {
+    /// Starts where `tracker` does.
+    pub fn new(tracker: Tracker, filter: TableFilter) -> Self {
+        Self {
+            tracker,
+            tables: Tables::default(),
+            filter,
+            pending: None,
+            meta: SourceMeta {
+                transaction: Arc::from(""),
+                gtid: None,
+                file: Arc::from(""),
+                pos: 0,
+                server_id: 0,
+                ts_us: 0,
+            },
+        }
+    }
+
+    /// The tracker, to ask.
+    pub fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+
+    /// Where the last event is, for texts.
+    pub fn place(&self) -> String {
+        let (file, pos) = self.tracker.event_at();
+        format!("{file}:{pos}")
+    }
+
+    /// The point behind everything handed on.
+    pub fn position(&self) -> Position {
+        self.tracker.position()
+    }
+
+    /// The stream was cut: what was begun is expected again. Returns the point to start the next stream at.
+    pub fn cut(&mut self) -> Position {
+        self.pending = None;
+        self.tables.new_file();
+        self.tracker.cut()
+    }
+
+    /// Whether rows wait.
+    pub fn has_rows(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Takes the next event; `body` is without header and checksum.
+    ///
+    /// # Errors
+    /// Whatever makes it uncertain what was committed.
+    pub fn event(&mut self, header: &Header, body: &[u8]) -> Result<Fed, Failure> {
+        let meaning = decode::parse(header, body)?;
+        let act = self.tracker.observe(header, &meaning, |db| self.filter.touches(db))?;
+        Ok(match act {
+            Act::Quiet => Fed::Quiet,
+            Act::Boundary => Fed::Boundary,
+            Act::Heartbeat => Fed::Heartbeat,
+            Act::NewFile => {
+                self.tables.new_file();
+                Fed::Quiet
+            }
+            Act::Definition { definition, boundary } => {
+                if let Meaning::Query { text, .. } = meaning
+                    && definition != Definition::Truncate
+                {
+                    self.tables.changed(text);
+                }
+                Fed::Definition { definition, boundary }
+            }
+            Act::TableMap => match self.tables.map(body, &self.filter) {
+                Ok(Need::Nothing) => Fed::Quiet,
+                Ok(Need::Definition(id)) => Fed::Needs(id),
+                Err(error) => return Err(undecodable(&error, "the table map", &self.place())),
+            },
+            Act::Rows => self.begin_rows(header, body)?,
+        })
+    }
+
+    /// Answers [`Fed::Needs`].
+    ///
+    /// # Errors
+    /// If the table is gone, cannot be read, or contradicts the binlog.
+    pub fn define(&mut self, definition: Option<TableDefinition>) -> Result<(), Failure> {
+        let place = self.place();
+        self.tables.define(definition, &place)
+    }
+
+    /// Looks at a rows event, and passes over what was handed on before a cut.
+    fn begin_rows(&mut self, header: &Header, body: &[u8]) -> Result<Fed, Failure> {
+        let (file, pos) = self.tracker.event_at();
+        let at = At {
+            file: Arc::clone(file),
+            pos,
+        };
+        let event = RowsEvent::parse(header.kind, body)
+            .map_err(|error| undecodable(&error, "a rows event", &at.to_string()))?;
+        if event.table_id == NO_TABLE && event.ends_statement {
+            self.tables.end_statement();
+            return Ok(Fed::Quiet);
+        }
+        let (Some(mapped), Some(open)) = (self.tables.get(event.table_id), self.tracker.open_mut()) else {
+            return Err(unmapped(event.table_id, &at));
+        };
+        let mut rows = event
+            .rows(&mapped.map)
+            .map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
+        let mut done = 0u64;
+        if open.owed() > 0 {
+            open.fingerprint.enter(event.operation, &mapped.map.id);
+            while open.owed() > 0 {
+                let Some(pair) = rows.next() else { break };
+                let (before, after) =
+                    pair.map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
+                open.fingerprint.row(before.as_ref(), after.as_ref());
+                open.rows = open.rows.saturating_add(1);
+                done = done.saturating_add(1);
+            }
+            if open.owed() == 0 {
+                open.verify()?;
+            }
+        }
+        let left = rows.next().is_some();
+        if !Arc::ptr_eq(&self.meta.transaction, &open.id) {
+            self.meta.transaction = Arc::clone(&open.id);
+            self.meta.gtid.clone_from(&open.gtid_text);
+            self.meta.ts_us = open.ts_us;
+        }
+        self.meta.file = at.file;
+        self.meta.pos = at.pos;
+        self.meta.server_id = header.server_id;
+        if left {
+            self.pending = Some(Pending {
+                done,
+                ends_statement: event.ends_statement,
+            });
+            return Ok(Fed::Rows);
+        }
+        if event.ends_statement {
+            self.tables.end_statement();
+        }
+        Ok(Fed::Quiet)
+    }
+
+    /// Hands on the rows that wait in the event that [`Fed::Rows`] was returned for.
+    ///
+    /// # Errors
+    /// What `f` returned, or a row that cannot be read. The rows that `f` took before are not handed on again.
+    pub fn rows(
+        &mut self,
+        header: &Header,
+        body: &[u8],
+        mut f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Some(pending) = &mut self.pending else {
+            return Ok(());
+        };
+        let meta = &self.meta;
+        let at = At {
+            file: Arc::clone(&meta.file),
+            pos: meta.pos,
+        };
+        let event = RowsEvent::parse(header.kind, body)
+            .map_err(|error| undecodable(&error, "a rows event", &at.to_string()))?;
+        let (Some(mapped), Some(open)) = (self.tables.get(event.table_id), self.tracker.open_mut()) else {
+            return Err(unmapped(event.table_id, &at));
+        };
+        let unreadable = |error: DecodeError| undecodable(&error, &rows_of(mapped), &at.to_string());
+        open.fingerprint.enter(event.operation, &mapped.map.id);
+        let mut passed = 0u64;
+        for pair in event.rows(&mapped.map).map_err(unreadable)? {
+            let (before, after) = pair.map_err(unreadable)?;
+            passed = passed.saturating_add(1);
+            if passed <= pending.done {
+                continue;
+            }
+            f(match &mapped.schema {
+                Some(schema) => ChangeEvent::Row(RowChange {
+                    operation: event.operation,
+                    schema,
+                    before,
+                    after,
+                    meta,
+                    row: open.rows,
+                }),
+                None => ChangeEvent::Filtered {
+                    operation: event.operation,
+                    ts_us: meta.ts_us,
+                },
+            })?;
+            open.fingerprint.row(before.as_ref(), after.as_ref());
+            open.rows = open.rows.saturating_add(1);
+            pending.done = passed;
+        }
+        if pending.ends_statement {
+            self.tables.end_statement();
+        }
+        self.pending = None;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! From nothing to a running dump: connect, examine the server, decide where to start, request the binlog.
+//!
+//! Every attempt examines the server anew: behind one address there may be another server than before. A
+//! position is never chosen silently: one that the server cannot continue from is a halt.
+
+use std::sync::Arc;
+
+use mysql_async::{BinlogStream, Conn};
+
+use crate::config::{DatabaseConfig, StartPosition};
+use crate::position::{FilePosition, Flavour, GtidSet, Position, ServerIdentity};
+use crate::retry::Failure;
+use crate::source::connection::{self, DumpStart};
+use crate::source::preflight::{self, Finding, ServerFacts};
+use crate::source::schema::load;
+use crate::source::transaction::FILE_START;
+
+/// A dump that was requested.
+pub struct Opened {
+    /// Its events.
+    pub stream: BinlogStream,
+    /// A second connection, for questions.
+    pub asking: Conn,
+    /// The server.
+    pub facts: ServerFacts,
+    /// What was noticed about it.
+    pub findings: Vec<Finding>,
+    /// Where it starts.
+    pub begin: Begin,
+}
+
+/// Where a dump starts, and what counts as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// The point to go on from.
+    pub position: Position,
+    /// What the first file calls previous counts as read: nobody asked for it.
+    pub adopt_previous: bool,
+    /// Transactions before this time are left out, microseconds since 1970.
+    pub not_before: Option<u64>,
+}
+
+/// Connects and requests the dump from `known`, or from the configured start.
+///
+/// # Errors
+/// What the network or the server refused, or a position that the server cannot continue from.
+pub async fn open(
+    config: Arc<DatabaseConfig>,
+    known: Option<(ServerIdentity, Position)>,
+) -> Result<Opened, Failure> {
+    let mut asking = connection::connect(&config).await?;
+    let (facts, findings) = preflight::inspect(&mut asking, &config).await?;
+    preflight::verdict(&findings)?;
+    for statement in load::PREPARATIONS {
+        connection::query(&mut asking, statement, config.connect_timeout).await?;
+    }
+    let begin = match known {
+        Some((identity, position)) => {
+            same_history(&identity, &facts.identity)?;
+            can_continue(&position, &facts)?;
+            Begin {
+                position,
+                adopt_previous: false,
+                not_before: None,
+            }
+        }
+        None => choose(&config.start, &facts)?,
+    };
+    let start = match &begin.position.gtid_set {
+        Some(set) => DumpStart::Gtid(set.clone()),
+        None => DumpStart::File(begin.position.file.clone()),
+    };
+    let conn = connection::connect(&config).await?;
+    let stream = connection::request_dump(conn, facts.identity.flavour, &config, &start).await?;
+    Ok(Opened {
+        stream,
+        asking,
+        facts,
+        findings,
+        begin,
+    })
+}
+
+fn name(identity: &ServerIdentity) -> String {
+    if identity.server_uuid.is_empty() {
+        format!("{} with server_id {}", identity.flavour, identity.server_id)
+    } else {
+        format!("{} {}", identity.flavour, identity.server_uuid)
+    }
+}
+
+/// Whether positions of the one server mean the same on the other.
+fn same_history(known: &ServerIdentity, now: &ServerIdentity) -> Result<(), Failure> {
+    let same = known.flavour == now.flavour
+        && if known.server_uuid.is_empty() {
+            known.server_id == now.server_id
+        } else {
+            known.server_uuid == now.server_uuid
+        };
+    if same {
+        return Ok(());
+    }
+    Err(Failure::halt(
+        "checkpoint_other_server",
+        format!("the position belongs to {}, the server is {}", name(known), name(now)),
+        "point DATABASE_HOST at the server of the checkpoint, or remove the checkpoint and set START_POSITION",
+    ))
+}
+
+const GAP: &str =
+    "copy the captured tables anew, or accept the gap by setting START_POSITION and removing the checkpoint";
+
+/// Whether everything behind the position is still on the server. OceanBase would not say if it is not.
+fn can_continue(position: &Position, facts: &ServerFacts) -> Result<(), Failure> {
+    let Some(set) = &position.gtid_set else {
+        return file_is_there(position, facts);
+    };
+    if !facts.gtid {
+        return Err(Failure::halt(
+            "gtid_mode_off",
+            "the position is a GTID set, but the server no longer has GTIDs",
+            "set gtid_mode=ON on the server",
+        ));
+    }
+    if let Some(purged) = &facts.gtid_purged
+        && !set.contains_set(purged)
+    {
+        return Err(Failure::halt(
+            "position_purged",
+            format!("the position {set} lacks transactions that the server has purged: {purged}"),
+            GAP,
+        ));
+    }
+    match &facts.gtid_executed {
+        // An instance that took over may be behind for a while; it must not filter out what it gets later.
+        Some(executed) if !executed.is_empty() && !executed.contains_set(set) => Err(Failure::retry(
+            "server_behind_position",
+            format!("the position {set} has transactions that the server has not: {executed}"),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn file_is_there(position: &Position, facts: &ServerFacts) -> Result<(), Failure> {
+    let at = &position.file;
+    match facts.binlogs.iter().find(|(name, _)| *name == at.file) {
+        None => Err(Failure::halt(
+            "position_purged",
+            format!("the server no longer has the file of position {at}; its oldest is {}", facts.oldest),
+            GAP,
+        )),
+        Some((_, size)) if at.pos > *size => Err(Failure::halt(
+            "position_ahead",
+            format!("position {at} is behind the end of the file ({size} bytes): the server lost its binlog, or is another one"),
+            "check that DATABASE_HOST is the server of the checkpoint; remove the checkpoint and set START_POSITION if it was rebuilt",
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The configured start as a position on this server.
+fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> {
+    let at = |gtid_set: Option<GtidSet>, file: &FilePosition| Position {
+        gtid_set,
+        file: file.clone(),
+        open: None,
+    };
+    let begin = |position, adopt_previous, not_before| Begin {
+        position,
+        adopt_previous,
+        not_before,
+    };
+    let oldest = FilePosition {
+        file: facts.oldest.file.clone(),
+        pos: facts.oldest.pos.max(FILE_START),
+    };
+    let purged = facts.gtid.then(|| facts.gtid_purged.clone().unwrap_or_default());
+    match start {
+        StartPosition::Latest => {
+            // An old OceanBase binlog service has GTIDs and does not tell which: files say where the end is.
+            let usable = |set: &GtidSet| facts.identity.flavour == Flavour::MySql || !set.is_empty();
+            let set = facts.gtid_executed.clone().filter(|set| facts.gtid && usable(set));
+            Ok(begin(at(set, &facts.head), false, None))
+        }
+        StartPosition::Earliest => Ok(begin(at(purged, &oldest), true, None)),
+        StartPosition::Timestamp(us) => Ok(begin(at(purged, &oldest), true, Some(*us))),
+        StartPosition::Gtid(set) if facts.gtid => {
+            let position = at(Some(set.clone()), &oldest);
+            can_continue(&position, facts)?;
+            Ok(begin(position, false, None))
+        }
+        StartPosition::Gtid(_) => Err(Failure::halt(
+            "start_gtid_unsupported",
+            format!("START_POSITION is a GTID set, but this {} has none", facts.identity.flavour),
+            "set START_POSITION to latest, earliest, file:… or timestamp:…",
+        )),
+        StartPosition::File(file) => {
+            let position = at(None, file);
+            file_is_there(&position, facts)?;
+            Ok(begin(position, false, None))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! Table schemas: what the server says of a table, and whether that is the table that the binlog means. Pure.
+//!
+//! The server's answer is authoritative for names, signs, character sets and labels, which a table map may not
+//! carry; the table map is authoritative for what is in the row's bytes. Where the two contradict each other
+//! nothing is guessed (I6): the caller asks the server again, and halts if they still do.
+
+pub mod column_type;
+pub mod load;
+
+use crate::change::{Column, ColumnKind, TableId, TableSchema};
+use crate::retry::Failure;
+use crate::source::rows::{TableMap, WireColumn};
+use column_type::Declared;
+
+/// A table as `information_schema` describes it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableDefinition {
+    /// Its columns, in order.
+    pub columns: Vec<ColumnDefinition>,
+    /// Names of the primary key's columns, in key order.
+    pub primary_key: Vec<String>,
+}
+
+/// A column as `information_schema` describes it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnDefinition {
+    /// Its name.
+    pub name: String,
+    /// `COLUMN_TYPE`.
+    pub column_type: String,
+    /// `CHARACTER_SET_NAME`.
+    pub charset: Option<String>,
+}
+
+/// Why a definition is not what a table map describes: one sentence per column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// Another version of the table.
+    Contradiction(Vec<String>),
+    /// The table, with a type or character set that cannot be read.
+    Unsupported(Vec<String>),
+}
+
+impl Misfit {
+    /// The halt that names the table and its columns.
+    pub fn into_failure(self, id: &TableId, place: &str) -> Failure {
+        match self {
+            Self::Contradiction(columns) => Failure::halt(
+                "schema_contradiction",
+                format!(
+                    "table {id} in the binlog at {place} is not as information_schema has it now: {}",
+                    columns.join(", ")
+                ),
+                "set binlog_row_metadata=FULL for the future; exclude the table (DATABASE_TABLES), or restart from a position behind the change of its columns",
+            ),
+            Self::Unsupported(columns) => Failure::halt(
+                "schema_unsupported",
+                format!("table {id} cannot be read: {}", columns.join(", ")),
+                "exclude the table (DATABASE_TABLES), or change the columns",
+            ),
+        }
+    }
+}
+
+/// Puts a definition and a table map together.
+///
+/// # Errors
+/// If the one does not describe the other, or a column cannot be read.
+pub fn build(definition: &TableDefinition, map: &TableMap) -> Result<TableSchema, Misfit> {
+    let pairs = pair(definition, map)?;
+    let (mut columns, mut contradictions, mut unsupported) = (Vec::new(), Vec::new(), Vec::new());
+    for (ordinal, (column, wire)) in pairs.into_iter().enumerate() {
+        let declared = match column_type::parse(&column.column_type, column.charset.as_deref()) {
+            Ok(declared) => declared,
+            Err(what) => {
+                unsupported.push(format!("column {}: {what}", column.name));
+                continue;
+            }
+        };
+        let unsigned = map.unsigned.as_ref().and_then(|all| all.get(ordinal)).copied();
+        match fit(declared, unsigned, wire) {
+            Some(kind) => columns.push(Column {
+                name: column.name.clone(),
+                kind,
+                nullable: wire.nullable,
+                wire: wire.kind,
+                meta: wire.meta,
+            }),
+            None => contradictions.push(format!(
+                "column {} is {}{}, the binlog has type {} ({})",
+                column.name,
+                column.column_type.chars().take(60).collect::<String>(),
+                column.charset.as_ref().map(|c| format!(" {c}")).unwrap_or_default(),
+                wire.kind,
+                wire.meta
+            )),
+        }
+    }
+    if !contradictions.is_empty() {
+        return Err(Misfit::Contradiction(contradictions));
+    }
+    if !unsupported.is_empty() {
+        return Err(Misfit::Unsupported(unsupported));
+    }
+    let mut primary_key = Vec::with_capacity(definition.primary_key.len());
+    for name in &definition.primary_key {
+        match columns.iter().position(|column| column.name == *name) {
+            Some(index) => primary_key.push(index),
+            None => {
+                return Err(Misfit::Contradiction(vec![format!(
+                    "primary key column {name} is not in the binlog's row"
+                )]));
+            }
+        }
+    }
+    Ok(TableSchema {
+        id: map.id.clone(),
+        columns,
+        primary_key,
+    })
+}
+
+/// Each column of the row with its definition: by name where the binlog has names, else by ordinal.
+fn pair<'a>(
+    definition: &'a TableDefinition,
+    map: &'a TableMap,
+) -> Result<Vec<(&'a ColumnDefinition, &'a WireColumn)>, Misfit> {
+    if let Some(names) = &map.names {
+        // Columns added since then do no harm; a column that is gone took its definition with it.
+        let mut pairs = Vec::with_capacity(names.len());
+        let mut gone = Vec::new();
+        for (name, wire) in names.iter().zip(&map.columns) {
+            match definition.columns.iter().find(|column| column.name == *name) {
+                Some(column) => pairs.push((column, wire)),
+                None => gone.push(format!("column {name} of the binlog no longer exists")),
+            }
+        }
+        return if gone.is_empty() {
+            Ok(pairs)
+        } else {
+            Err(Misfit::Contradiction(gone))
+        };
+    }
+    if definition.columns.len() != map.columns.len() {
+        return Err(Misfit::Contradiction(vec![format!(
+            "it has {} columns, the binlog has {}",
+            definition.columns.len(),
+            map.columns.len()
+        )]));
+    }
+    Ok(definition.columns.iter().zip(&map.columns).collect())
+}
+
+/// The column's kind if the row's bytes can be what was declared.
+///
+/// Lengths of VARCHAR and TEXT take no part: the row's own length prefix is read, and a column that was
+/// widened since then is still the same column.
+fn fit(declared: Declared, unsigned: Option<bool>, wire: &WireColumn) -> Option<ColumnKind> {
+    if !declared.wire.contains(&wire.kind) {
+        return None;
+    }
+    let digits_agree = |digits: u8| match wire.kind {
+        // The types from before 5.6 have no fraction.
+        7 | 11 | 12 => digits == 0,
+        _ => wire.meta == u16::from(digits),
+    };
+    let labels_agree = |bytes: usize| usize::from(wire.meta) == bytes;
+    let agrees = match &declared.kind {
+        ColumnKind::Integer { unsigned: mine, .. } => unsigned.is_none_or(|theirs| theirs == *mine),
+        ColumnKind::Decimal { precision, scale } => wire.meta == u16::from_be_bytes([*precision, *scale]),
+        ColumnKind::Bit { bits } => wire.meta == u16::from(*bits),
+        ColumnKind::DateTime { digits } | ColumnKind::Timestamp { digits } | ColumnKind::Time { digits } => {
+            digits_agree(*digits)
+        }
+        ColumnKind::FixedBinary { length } => usize::from(wire.meta) == *length,
+        ColumnKind::Enum { labels } => labels_agree(if labels.len() > 255 { 2 } else { 1 }),
+        ColumnKind::Set { labels } => labels_agree(match labels.len().div_ceil(8) {
+            bytes @ 0..=4 => bytes.max(1),
+            _ => 8,
+        }),
+        ColumnKind::Uuid | ColumnKind::Inet6 => wire.meta == 16,
+        ColumnKind::Inet4 => wire.meta == 4,
+        ColumnKind::Float
+        | ColumnKind::Double
+        | ColumnKind::Date
+        | ColumnKind::Year
+        | ColumnKind::Text { .. }
+        | ColumnKind::Binary
+        | ColumnKind::Json
+        | ColumnKind::Geometry => true,
+    };
+    let kind = match (declared.kind, wire.kind) {
+        // OceanBase sends a FLOAT of more than 24 bits as the DOUBLE that it is.
+        (ColumnKind::Float, 5) => ColumnKind::Double,
+        (kind, _) => kind,
+    };
+    agrees.then_some(kind)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! `COLUMN_TYPE` of `information_schema` to a column's kind. Pure.
+
+use crate::change::{Charset, ColumnKind};
+
+/// A declared type: how its values read, and the type bytes under which a table map may show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// How values read and print.
+    pub kind: ColumnKind,
+    /// Type bytes, ENUM and SET resolved.
+    pub wire: &'static [u8],
+}
+
+/// Reads a type such as `bigint(20) unsigned`, `decimal(10,2)` or `enum('a','b')`.
+///
+/// # Errors
+/// One sentence that says what is not understood.
+pub fn parse(text: &str, charset: Option<&str>) -> Result<Declared, String> {
+    let text = text.trim();
+    let word_end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
+    let (word, rest) = text.split_at_checked(word_end).unwrap_or((text, ""));
+    let word = word.to_ascii_lowercase();
+    if matches!(word.as_str(), "enum" | "set") {
+        let labels = labels(rest).ok_or_else(|| format!("the labels of {word} cannot be read"))?;
+        return Ok(if word == "enum" {
+            declared(ColumnKind::Enum { labels }, &[247])
+        } else {
+            declared(ColumnKind::Set { labels }, &[248])
+        });
+    }
+    if rest.to_ascii_uppercase().contains("COMPRESSED") {
+        return Err("compressed columns are not supported".to_owned());
+    }
+    let (arguments, suffix) = arguments(rest);
+    simple(&word, &arguments, suffix, charset)
+        .unwrap_or_else(|| Err(format!("type {word} is not supported")))
+}
+
+fn declared(kind: ColumnKind, wire: &'static [u8]) -> Declared {
+    Declared { kind, wire }
+}
+
+/// `(10,2) unsigned` to its numbers and what follows.
+fn arguments(rest: &str) -> (Vec<usize>, &str) {
+    let Some((inner, suffix)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) else {
+        return (Vec::new(), rest);
+    };
+    (inner.split(',').filter_map(|n| n.trim().parse().ok()).collect(), suffix)
+}
+
+/// `None` for an unknown word.
+fn simple(
+    word: &str,
+    arguments: &[usize],
+    suffix: &str,
+    charset: Option<&str>,
+) -> Option<Result<Declared, String>> {
+    let first = arguments.first().copied();
+    let small = |n: Option<usize>| n.and_then(|n| u8::try_from(n).ok());
+    let unsigned = suffix.contains("unsigned") || suffix.contains("zerofill");
+    let integer = |bytes, wire| declared(ColumnKind::Integer { bytes, unsigned }, wire);
+    let digits = small(Some(first.unwrap_or(0)))?;
+    let text = |wire, binary: ColumnKind| match charset {
+        None | Some("binary") => Ok(declared(binary, wire)),
+        Some(name) => match charset_of(name) {
+            Some(charset) => Ok(declared(ColumnKind::Text { charset }, wire)),
+            None => Err(format!("character set {name} is not supported")),
+        },
+    };
+    Some(Ok(match word {
+        "tinyint" | "bool" | "boolean" => integer(1, &[1]),
+        "smallint" => integer(2, &[2]),
+        "mediumint" => integer(3, &[9]),
+        "int" | "integer" => integer(4, &[3]),
+        "bigint" => integer(8, &[8]),
+        "float" => declared(ColumnKind::Float, &[4, 5]),
+        "double" | "real" => declared(ColumnKind::Double, &[5]),
+        "decimal" | "numeric" | "dec" | "fixed" => {
+            let precision = small(Some(first.unwrap_or(10)))?;
+            let scale = small(Some(arguments.get(1).copied().unwrap_or(0)))?;
+            declared(ColumnKind::Decimal { precision, scale }, &[246])
+        }
+        "bit" => {
+            let bits = small(Some(first.unwrap_or(1)))?;
+            declared(ColumnKind::Bit { bits }, &[16])
+        }
+        "date" => declared(ColumnKind::Date, &[10, 14]),
+        "datetime" => declared(ColumnKind::DateTime { digits }, &[18, 12]),
+        "timestamp" => declared(ColumnKind::Timestamp { digits }, &[17, 7]),
+        "time" => declared(ColumnKind::Time { digits }, &[19, 11]),
+        "year" => declared(ColumnKind::Year, &[13]),
+        "char" => {
+            let length = first.unwrap_or(1);
+            return Some(text(&[254], ColumnKind::FixedBinary { length }));
+        }
+        "varchar" => return Some(text(&[15, 253], ColumnKind::Binary)),
+        "tinytext" | "text" | "mediumtext" | "longtext" => {
+            return Some(text(&[249, 250, 251, 252], ColumnKind::Binary));
+        }
+        "binary" => {
+            let length = first.unwrap_or(1);
+            declared(ColumnKind::FixedBinary { length }, &[254])
+        }
+        "varbinary" => declared(ColumnKind::Binary, &[15, 253]),
+        "tinyblob" | "blob" | "mediumblob" | "longblob" => {
+            declared(ColumnKind::Binary, &[249, 250, 251, 252])
+        }
+        "json" => declared(ColumnKind::Json, &[245]),
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
+        | "multipolygon" | "geometrycollection" | "geomcollection" => declared(ColumnKind::Geometry, &[255]),
+        "uuid" => declared(ColumnKind::Uuid, &[254]),
+        "inet4" => declared(ColumnKind::Inet4, &[254]),
+        "inet6" => declared(ColumnKind::Inet6, &[254]),
+        _ => return None,
+    }))
+}
+
+/// `('a','it''s')` to its labels: quotes are doubled, the server escapes a few bytes with a backslash.
+fn labels(rest: &str) -> Option<Vec<String>> {
+    let mut rest = rest.strip_prefix('(')?.chars().peekable();
+    let mut labels = Vec::new();
+    loop {
+        if rest.next()? != '\'' {
+            return None;
+        }
+        let mut label = String::new();
+        loop {
+            match rest.next()? {
+                '\'' if rest.peek() == Some(&'\'') => {
+                    rest.next();
+                    label.push('\'');
+                }
+                '\'' => break,
+                '\\' => label.push(match rest.next()? {
+                    '0' => '\0',
+                    'n' => '\n',
+                    'r' => '\r',
+                    other => other,
+                }),
+                other => label.push(other),
+            }
+        }
+        labels.push(label);
+        match rest.next()? {
+            ',' => {}
+            ')' => return Some(labels),
+            _ => return None,
+        }
+    }
+}
+
+/// A character set by MySQL's name; `None` for those without a known mapping to Unicode.
+pub fn charset_of(name: &str) -> Option<Charset> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "utf8mb4" | "utf8mb3" | "utf8" => Charset::Utf8,
+        "ascii" => Charset::Ascii,
+        "latin1" => Charset::Latin1,
+        "gbk" => Charset::Gbk,
+        "gb18030" | "gb18030_2022" => Charset::Gb18030,
+        "gb2312" => Charset::Gb2312,
+        "big5" => Charset::Big5,
+        "sjis" | "cp932" => Charset::ShiftJis,
+        "ujis" | "eucjpms" => Charset::EucJp,
+        "euckr" => Charset::EucKr,
+        "utf16" => Charset::Utf16,
+        "utf16le" => Charset::Utf16Le,
+        "ucs2" => Charset::Ucs2,
+        "utf32" => Charset::Utf32,
+        "latin2" => Charset::SingleByte("iso-8859-2"),
+        "latin5" => Charset::SingleByte("windows-1254"),
+        "latin7" => Charset::SingleByte("iso-8859-13"),
+        "greek" => Charset::SingleByte("iso-8859-7"),
+        "hebrew" => Charset::SingleByte("iso-8859-8"),
+        "cp1250" => Charset::SingleByte("windows-1250"),
+        "cp1251" => Charset::SingleByte("windows-1251"),
+        "cp1256" => Charset::SingleByte("windows-1256"),
+        "cp1257" => Charset::SingleByte("windows-1257"),
+        "cp866" => Charset::SingleByte("ibm866"),
+        "koi8r" => Charset::SingleByte("koi8-r"),
+        "koi8u" => Charset::SingleByte("koi8-u"),
+        "tis620" => Charset::SingleByte("windows-874"),
+        "macroman" => Charset::SingleByte("macintosh"),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str, charset: Option<&str>) -> ColumnKind {
+        parse(text, charset).unwrap().kind
+    }
+
+    #[test]
+    fn numbers_keep_width_and_sign() {
+        let cases = [
+            ("tinyint(4)", 1, false),
+            ("tinyint unsigned", 1, true),
+            ("smallint(5) unsigned zerofill", 2, true),
+            ("mediumint(8)", 3, false),
+            ("int", 4, false),
+            ("INT(10) unsigned", 4, true),
+            ("bigint(20) unsigned", 8, true),
+        ];
+        for (text, bytes, unsigned) in cases {
+            assert_eq!(kind(text, None), ColumnKind::Integer { bytes, unsigned }, "{text}");
+        }
+        assert_eq!(kind("decimal(65,30)", None), ColumnKind::Decimal { precision: 65, scale: 30 });
+        assert_eq!(kind("decimal(5)", None), ColumnKind::Decimal { precision: 5, scale: 0 });
+        assert_eq!(kind("float(7,3)", None), ColumnKind::Float);
+        assert_eq!(kind("double unsigned", None), ColumnKind::Double);
+        assert_eq!(kind("bit(64)", None), ColumnKind::Bit { bits: 64 });
+    }
+
+    #[test]
+    fn times_keep_their_fraction() {
+        assert_eq!(kind("datetime", None), ColumnKind::DateTime { digits: 0 });
+        assert_eq!(kind("timestamp(6)", None), ColumnKind::Timestamp { digits: 6 });
+        assert_eq!(kind("time(2)", None), ColumnKind::Time { digits: 2 });
+        assert_eq!(kind("year(4)", None), ColumnKind::Year);
+    }
+
+    #[test]
+    fn labels_may_hold_anything() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("enum('a','b')", &["a", "b"]),
+            ("enum('')", &[""]),
+            ("set('it''s','a,b','(x)')", &["it's", "a,b", "(x)"]),
+            (r"enum('a\\b','c\n','\0')", &["a\\b", "c\n", "\0"]),
+            ("ENUM('é','中文')", &["é", "中文"]),
+            ("enum('x) unsigned')", &["x) unsigned"]),
+        ];
+        for (text, expected) in cases {
+            let found = match kind(text, Some("utf8mb4")) {
+                ColumnKind::Enum { labels } | ColumnKind::Set { labels } => labels,
+                other => panic!("{text}: {other:?}"),
+            };
+            assert_eq!(found, expected, "{text}");
+        }
+        for text in ["enum(", "enum('a", "enum('a'", "enum(a)", "enum('a';'b')", "enum"] {
+            assert!(parse(text, None).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn text_is_told_from_bytes_by_its_charset() {
+        assert_eq!(kind("varchar(10)", Some("gbk")), ColumnKind::Text { charset: Charset::Gbk });
+        assert_eq!(kind("longtext", Some("utf8mb4")), ColumnKind::Text { charset: Charset::Utf8 });
+        assert_eq!(kind("varchar(10)", None), ColumnKind::Binary);
+        assert_eq!(kind("binary(3)", None), ColumnKind::FixedBinary { length: 3 });
+        assert_eq!(kind("json", None), ColumnKind::Json);
+        assert_eq!(kind("inet6", None), ColumnKind::Inet6);
+        for (text, charset) in [
+            ("vector(3)", None),
+            ("varchar(10)", Some("swe7")),
+            ("", None),
+            ("varchar(10) /*M!100301 COMPRESSED*/", Some("utf8mb4")),
+        ] {
+            assert!(parse(text, charset).is_err(), "{text}");
+        }
+    }
+}

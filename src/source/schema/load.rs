@@ -1,0 +1,109 @@
+//! Reads a table's definition from the server.
+
+use std::time::Duration;
+
+use mysql_async::Conn;
+
+use super::{ColumnDefinition, TableDefinition};
+use crate::change::TableId;
+use crate::retry::Failure;
+use crate::source::connection::{Answer, cell, query};
+use crate::source::refusal;
+
+/// What a connection is told before it is asked for definitions: labels arrive as UTF-8, a backslash is one.
+pub const PREPARATIONS: [&str; 2] = ["SET NAMES utf8mb4", "SET SESSION sql_mode = ''"];
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// A table's definition as it is now; `None` if there is no such table, or none that the account may see.
+///
+/// # Errors
+/// What the server or the network refused.
+pub async fn load(
+    conn: &mut Conn,
+    id: &TableId,
+    timeout: Duration,
+) -> Result<Option<TableDefinition>, Failure> {
+    let place = format!(
+        "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        literal(&id.db),
+        literal(&id.table)
+    );
+    let columns = rows_of(
+        conn,
+        id,
+        &format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME \
+             FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION"
+        ),
+        timeout,
+    )
+    .await?;
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let key = rows_of(
+        conn,
+        id,
+        &format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS \
+             WHERE {place} AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX"
+        ),
+        timeout,
+    )
+    .await?;
+    let columns = columns.into_iter().map(|row| {
+        let mut cells = row.into_iter();
+        let mut next = || cells.next().flatten();
+        match (next(), next(), next()) {
+            (Some(name), Some(column_type), charset) => Ok(ColumnDefinition {
+                name,
+                column_type,
+                charset,
+            }),
+            _ => Err(unreadable(id)),
+        }
+    });
+    let primary_key = key
+        .into_iter()
+        .map(|row| row.into_iter().next().flatten().ok_or_else(|| unreadable(id)));
+    Ok(Some(TableDefinition {
+        columns: columns.collect::<Result<_, _>>()?,
+        primary_key: primary_key.collect::<Result<_, _>>()?,
+    }))
+}
+
+fn unreadable(id: &TableId) -> Failure {
+    Failure::retry(
+        "schema_unreadable",
+        format!("information_schema has no name or type for a column of {id}"),
+    )
+}
+
+/// The answer's rows without their first two columns, which name the table. Where names compare without case,
+/// a server answers for its namesakes as well; only the table itself counts.
+async fn rows_of(
+    conn: &mut Conn,
+    id: &TableId,
+    sql: &str,
+    timeout: Duration,
+) -> Result<Vec<Vec<Option<String>>>, Failure> {
+    let rows = match query(conn, sql, timeout).await? {
+        Answer::Rows(rows) => rows,
+        Answer::NoResultSet => {
+            return Err(Failure::halt(
+                refusal::STATEMENT_UNSUPPORTED,
+                "the server does not answer questions about information_schema",
+                "connect through the OceanBase proxy (ODP), not to the binlog instance itself",
+            ));
+        }
+    };
+    let is_it = |name: Option<String>, wanted: &str| name.is_some_and(|name| name == wanted);
+    Ok(rows
+        .into_iter()
+        .filter(|row| is_it(cell(row, 0), &id.db) && is_it(cell(row, 1), &id.table))
+        .map(|row| (2..row.len()).map(|index| cell(&row, index)).collect())
+        .collect())
+}

@@ -1,0 +1,66 @@
+//! Counts of events and bytes, added up locally and handed to the metrics a few times a second.
+
+use metrics::{Counter, counter};
+
+use crate::source::decode;
+use crate::source::decode::query::Definition;
+use crate::telemetry::metric;
+
+/// The labels that [`decode::kind_name`] gives.
+const KINDS: [&str; 10] = [
+    "rows",
+    "table_map",
+    "gtid",
+    "query",
+    "xid",
+    "heartbeat",
+    "rotate",
+    "format_description",
+    "previous_gtids",
+    "other",
+];
+
+/// Counters of the source.
+pub struct Tally {
+    kinds: [(u64, Counter); 10],
+    bytes: (u64, Counter),
+}
+
+impl Tally {
+    /// Looks the counters up, once.
+    pub fn new() -> Self {
+        Self {
+            kinds: KINDS.map(|kind| (0, counter!(metric::SOURCE_EVENTS_TOTAL, "type" => kind))),
+            bytes: (0, counter!(metric::SOURCE_BYTES_TOTAL)),
+        }
+    }
+
+    /// Counts one event.
+    pub fn event(&mut self, kind: u8, bytes: u32) {
+        let name = decode::kind_name(kind);
+        let at = KINDS.iter().position(|known| *known == name);
+        if let Some((count, _)) = at.and_then(|at| self.kinds.get_mut(at)) {
+            *count = count.saturating_add(1);
+        }
+        self.bytes.0 = self.bytes.0.saturating_add(u64::from(bytes));
+    }
+
+    /// Hands on what was counted since.
+    pub fn flush(&mut self) {
+        for (count, counter) in self.kinds.iter_mut().chain([&mut self.bytes]) {
+            if *count > 0 {
+                counter.increment(std::mem::take(count));
+            }
+        }
+    }
+
+    /// A connection failed.
+    pub fn reconnect(reason: &'static str) {
+        counter!(metric::SOURCE_RECONNECTS_TOTAL, "reason" => reason).increment(1);
+    }
+
+    /// Definitions changed.
+    pub fn definition(definition: Definition) {
+        counter!(metric::SCHEMA_CHANGES_TOTAL, "kind" => definition.label()).increment(1);
+    }
+}

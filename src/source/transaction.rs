@@ -1,0 +1,599 @@
+//! Where transactions begin and end, and the exact position between any two rows. Pure.
+//!
+//! The half of I7 that needs no network: events go in with their meaning, out comes what to do with them. After
+//! a cut the open transaction is expected again from its start; its first rows are passed over as they were
+//! handed on before, and have to show the same fingerprint. The rules of what may move a position:
+//! a GTID counts from its commit on, never earlier; heartbeats, made-up events and table maps move nothing.
+
+use std::sync::Arc;
+
+use crate::position::{FilePosition, Flavour, Gtid, GtidSet, OpenTransaction, Position};
+use crate::retry::Failure;
+use crate::source::decode::query::{Definition, Query};
+use crate::source::decode::{GtidHead, Header, Meaning, kind};
+use crate::source::fingerprint::Fingerprint;
+
+/// Offset of a file's first event.
+pub const FILE_START: u64 = 4;
+
+const MICROS: u64 = 1_000_000;
+
+/// What is to be done with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing.
+    Quiet,
+    /// A transaction ended, or the position moved to another file.
+    Boundary,
+    /// The server is idle.
+    Heartbeat,
+    /// A new file, or the first one of a stream: its table maps start from nothing.
+    NewFile,
+    /// Read the table map.
+    TableMap,
+    /// Read the rows.
+    Rows,
+    /// Definitions changed; `boundary` says whether a transaction ended with it.
+    Definition {
+        /// How.
+        definition: Definition,
+        /// Whether the statement was a transaction of its own.
+        boundary: bool,
+    },
+}
+
+/// What becomes of an open transaction's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follow {
+    Yes,
+    /// It is in the set of what was read.
+    Repeated,
+    /// It was committed before the start time.
+    TooEarly,
+}
+
+/// A file position that costs nothing to copy.
+#[derive(Clone, Debug)]
+struct Place {
+    file: Arc<str>,
+    pos: u64,
+}
+
+/// The transaction that is being read.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Its identity as records carry it.
+    pub id: Arc<str>,
+    /// Its GTID as text, where there is one.
+    pub gtid_text: Option<Arc<str>>,
+    /// Commit time, microseconds since 1970.
+    pub ts_us: u64,
+    /// Rows seen so far, from its first.
+    pub rows: u64,
+    /// Over those rows.
+    pub fingerprint: Fingerprint,
+    gtid: Option<Gtid>,
+    start: Place,
+    begun: bool,
+    follow: Follow,
+    /// Rows that were handed on before a cut, and their fingerprint.
+    before_cut: Option<(u64, u32)>,
+}
+
+/// Counted decisions to leave something out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Transactions that had been read already.
+    pub repeated: u64,
+    /// Transactions before the start time.
+    pub before_start: u64,
+    /// Rows events outside of any transaction.
+    pub stray: u64,
+}
+
+/// Follows the stream from event to event.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    flavour: Flavour,
+    gtid_set: Option<GtidSet>,
+    /// The first PREVIOUS_GTIDS of the stream says what an `earliest` start leaves behind.
+    adopt_previous: bool,
+    /// Whether the stream's first PREVIOUS_GTIDS is still to come.
+    first_previous: bool,
+    not_before: Option<u64>,
+    file: Arc<str>,
+    /// End of the last event that is in a file.
+    pos: u64,
+    /// Start of the last event that is in a file.
+    event_start: u64,
+    /// End of what needs no second reading.
+    boundary: Place,
+    open: Option<Open>,
+    cut: Option<OpenTransaction>,
+    last_commit_us: Option<u64>,
+    left_out: LeftOut,
+}
+
+fn changed(message: String) -> Failure {
+    Failure::halt(
+        "transaction_changed",
+        message,
+        "compare the transaction's rows downstream with the database, then restart from a position behind it",
+    )
+}
+
+impl Open {
+    /// Rows of it that still have to be passed over.
+    pub fn owed(&self) -> u64 {
+        self.before_cut.map_or(0, |(rows, _)| rows.saturating_sub(self.rows))
+    }
+
+    /// To be called when `owed` has come down to nothing.
+    ///
+    /// # Errors
+    /// If the rows passed over are not those that were handed on before the cut.
+    pub fn verify(&self) -> Result<(), Failure> {
+        match self.before_cut {
+            Some((rows, expected)) if self.rows == rows && self.fingerprint.value() != expected => {
+                Err(changed(format!(
+                    "the first {rows} rows of transaction {} differ from those read before the reconnect",
+                    self.id
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn state(&self) -> Option<OpenTransaction> {
+        let (rows, fingerprint) = match self.before_cut {
+            Some((rows, fingerprint)) if rows > self.rows => (rows, fingerprint),
+            Some(_) | None => (self.rows, self.fingerprint.value()),
+        };
+        (rows > 0).then(|| OpenTransaction {
+            id: self.id.to_string(),
+            rows,
+            fingerprint,
+        })
+    }
+}
+
+impl Tracker {
+    /// Starts at `position`; without a GTID set there, file positions alone count.
+    ///
+    /// `adopt_previous`: what the first file calls previous counts as read. `not_before`: microseconds since
+    /// 1970; transactions before the first one at or after it are left out.
+    pub fn new(flavour: Flavour, position: Position, adopt_previous: bool, not_before: Option<u64>) -> Self {
+        let boundary = Place {
+            file: position.file.file.as_str().into(),
+            pos: position.file.pos,
+        };
+        Self {
+            flavour,
+            gtid_set: position.gtid_set,
+            adopt_previous,
+            first_previous: true,
+            not_before,
+            file: Arc::clone(&boundary.file),
+            pos: boundary.pos,
+            event_start: boundary.pos,
+            boundary,
+            open: None,
+            cut: position.open,
+            last_commit_us: None,
+            left_out: LeftOut::default(),
+        }
+    }
+
+    /// The point behind the last row that was counted.
+    pub fn position(&self) -> Position {
+        let open = match &self.open {
+            Some(open) if open.follow == Follow::Yes => open.state().or_else(|| self.cut.clone()),
+            Some(_) | None => self.cut.clone(),
+        };
+        let place = match &self.open {
+            Some(transaction) if open.is_some() && transaction.follow == Follow::Yes => &transaction.start,
+            Some(_) | None => &self.boundary,
+        };
+        Position {
+            gtid_set: self.gtid_set.clone(),
+            file: FilePosition {
+                file: place.file.to_string(),
+                pos: place.pos,
+            },
+            open,
+        }
+    }
+
+    /// Where the next event of a new stream has to come from: the stream was cut.
+    pub fn cut(&mut self) -> Position {
+        let position = self.position();
+        self.abandon();
+        self.first_previous = true;
+        self.boundary = Place {
+            file: position.file.file.as_str().into(),
+            pos: position.file.pos,
+        };
+        self.file = Arc::clone(&self.boundary.file);
+        self.pos = self.boundary.pos;
+        self.event_start = self.boundary.pos;
+        position
+    }
+
+    /// The transaction being read, if its rows count.
+    pub fn open(&self) -> Option<&Open> {
+        self.open.as_ref()
+    }
+
+    /// The transaction being read, to count rows in.
+    pub fn open_mut(&mut self) -> Option<&mut Open> {
+        self.open.as_mut()
+    }
+
+    /// The file being read, and the start of the last event in it.
+    pub fn event_at(&self) -> (&Arc<str>, u64) {
+        (&self.file, self.event_start)
+    }
+
+    /// End of the last event that was read.
+    pub fn read_to(&self) -> (&str, u64) {
+        (&self.file, self.pos)
+    }
+
+    /// Commit time of the last transaction that ended, microseconds since 1970.
+    pub fn last_commit_us(&self) -> Option<u64> {
+        self.last_commit_us
+    }
+
+    /// What was left out so far.
+    pub fn left_out(&self) -> LeftOut {
+        self.left_out
+    }
+
+    /// Whether the start time was not reached yet.
+    pub fn before_start(&self) -> bool {
+        self.not_before.is_some()
+    }
+
+    fn here(&self, pos: u64) -> Place {
+        Place {
+            file: Arc::clone(&self.file),
+            pos,
+        }
+    }
+
+    /// Moves to the end of an event. The header has 32 bits for it, files can be longer.
+    fn advance(&mut self, header: &Header) {
+        if header.log_pos == 0 {
+            return;
+        }
+        let wrap = 1u64 << 32;
+        let low = u64::from(header.log_pos);
+        let next = self.pos.saturating_add(u64::from(header.size));
+        let end = if next % wrap == low {
+            next
+        } else {
+            let near = self.pos / wrap * wrap + low;
+            let first_event = matches!(
+                header.kind,
+                kind::FORMAT_DESCRIPTION | kind::PREVIOUS_GTIDS | kind::MARIADB_GTID_LIST
+            );
+            if near >= self.pos {
+                near
+            } else if first_event {
+                // The file's first events are repeated in front of a start in its middle.
+                return;
+            } else {
+                near + wrap
+            }
+        };
+        self.event_start = end.saturating_sub(u64::from(header.size));
+        self.pos = end;
+    }
+
+    /// Gives up the open transaction; its rows are expected again.
+    fn abandon(&mut self) {
+        if let Some(open) = self.open.take()
+            && open.follow == Follow::Yes
+            && let Some(state) = open.state()
+        {
+            self.cut = Some(state);
+        }
+    }
+
+    /// Takes the next event.
+    ///
+    /// `touches` says whether a database can have captured tables.
+    ///
+    /// # Errors
+    /// Whatever makes it uncertain which rows were committed.
+    pub fn observe(
+        &mut self,
+        header: &Header,
+        meaning: &Meaning<'_>,
+        touches: impl Fn(&str) -> bool,
+    ) -> Result<Act, Failure> {
+        if !matches!(meaning, Meaning::Heartbeat | Meaning::Rotate { .. }) {
+            self.advance(header);
+        }
+        let act = match meaning {
+            Meaning::Heartbeat => return Ok(Act::Heartbeat),
+            Meaning::FormatDescription => {
+                self.abandon();
+                Act::NewFile
+            }
+            Meaning::Rotate {
+                file,
+                pos,
+                artificial,
+            } => return Ok(self.rotate(file, *pos, *artificial)),
+            Meaning::PreviousGtids(set) => self.previous(set.as_ref())?,
+            Meaning::Gtid(head) => self.gtid(header, head)?,
+            Meaning::Anonymous(head) => self.anonymous(header, head)?,
+            Meaning::MariaGtid {
+                domain,
+                sequence,
+                standalone,
+            } => {
+                let text = format!("{domain}-{}-{sequence}", header.server_id);
+                let ts_us = u64::from(header.timestamp).saturating_mul(MICROS);
+                // This event stands for the BEGIN of every transaction that is more than one statement.
+                self.begin(None, Some(text.into()), ts_us, !standalone)?;
+                Act::Quiet
+            }
+            Meaning::Query { db, query, text } => self.query(header, db, *query, text, touches)?,
+            Meaning::Commit => self.commit()?,
+            Meaning::TableMap => self.followed(Act::TableMap, header)?,
+            Meaning::Rows => self.followed(Act::Rows, header)?,
+            Meaning::Ignored => Act::Quiet,
+        };
+        if self.open.is_none() && self.cut.is_none() && header.log_pos != 0 {
+            self.boundary = self.here(self.pos);
+        }
+        Ok(act)
+    }
+
+    fn rotate(&mut self, file: &[u8], pos: u64, artificial: bool) -> Act {
+        let name = String::from_utf8_lossy(file);
+        self.abandon();
+        let same = *name == *self.file;
+        if artificial && same {
+            return Act::Quiet;
+        }
+        self.file = name.as_ref().into();
+        self.pos = pos.max(FILE_START);
+        self.event_start = self.pos;
+        if self.cut.is_none() {
+            // At once: some servers never leave the end of a file that a dump was started at.
+            self.boundary = self.here(self.pos);
+        }
+        Act::Boundary
+    }
+
+    fn previous(&mut self, previous: Option<&GtidSet>) -> Result<Act, Failure> {
+        let first = std::mem::take(&mut self.first_previous);
+        let (Some(mine), Some(previous)) = (&mut self.gtid_set, previous) else {
+            return Ok(Act::Quiet);
+        };
+        if !first || mine.contains_set(previous) {
+            return Ok(Act::Quiet);
+        }
+        if std::mem::take(&mut self.adopt_previous) {
+            for (uuid, first, last) in previous.iter() {
+                mine.insert_range(uuid, first, last);
+            }
+            return Ok(Act::Quiet);
+        }
+        Err(Failure::halt(
+            "position_purged",
+            format!("the oldest file that the server still has begins behind the position: it follows on {previous}"),
+            "copy the captured tables anew, or accept the gap by setting START_POSITION and removing the checkpoint",
+        ))
+    }
+
+    fn gtid(&mut self, header: &Header, head: &GtidHead) -> Result<Act, Failure> {
+        let gtid = Gtid {
+            uuid: head.uuid,
+            gno: head.gno,
+        };
+        let text: Arc<str> = gtid.to_string().into();
+        if self.flavour == Flavour::OceanBase
+            && let Some(set) = &self.gtid_set
+            && let Some(last) = set.last_gno(head.uuid)
+            && head.gno > last.saturating_add(1)
+        {
+            return Err(Failure::halt(
+                "gtid_gap",
+                format!("transaction {text} follows on number {last}: what lies between was not sent"),
+                "check the binlog service for lost or purged files; copy the captured tables anew",
+            ));
+        }
+        let ts_us = self.commit_time(header, head);
+        self.begin(Some(gtid), Some(text), ts_us, false)?;
+        Ok(Act::Quiet)
+    }
+
+    fn anonymous(&mut self, header: &Header, head: &GtidHead) -> Result<Act, Failure> {
+        if self.gtid_set.is_some() {
+            return Err(Failure::halt(
+                "anonymous_transaction",
+                format!("a transaction without a GTID begins at {}:{}", self.file, self.event_start),
+                "set gtid_mode=ON on the server, or start from a file position (START_POSITION=file:…)",
+            ));
+        }
+        let ts_us = self.commit_time(header, head);
+        self.begin(None, None, ts_us, false)?;
+        Ok(Act::Quiet)
+    }
+
+    fn commit_time(&self, header: &Header, head: &GtidHead) -> u64 {
+        let (seconds, micros) = head.clock;
+        let of_clock = (self.flavour == Flavour::OceanBase && seconds > 0 && micros < MICROS)
+            .then(|| seconds.saturating_mul(MICROS).saturating_add(micros));
+        head.commit_us
+            .or(of_clock)
+            .unwrap_or_else(|| u64::from(header.timestamp).saturating_mul(MICROS))
+    }
+
+    fn begin(
+        &mut self,
+        gtid: Option<Gtid>,
+        gtid_text: Option<Arc<str>>,
+        ts_us: u64,
+        begun: bool,
+    ) -> Result<(), Failure> {
+        // A restarted OceanBase instance sends the transaction again that it was in the middle of.
+        self.abandon();
+        let id = match (&gtid, &gtid_text) {
+            (Some(_), Some(text)) => Arc::clone(text),
+            (Some(_) | None, _) => format!("{}:{}", self.file, self.event_start).into(),
+        };
+        let repeated = gtid.is_some_and(|gtid| self.gtid_set.as_ref().is_some_and(|set| set.contains(gtid)));
+        let follow = if repeated {
+            self.left_out.repeated = self.left_out.repeated.saturating_add(1);
+            Follow::Repeated
+        } else if self.not_before.is_some_and(|start| ts_us < start) {
+            self.left_out.before_start = self.left_out.before_start.saturating_add(1);
+            Follow::TooEarly
+        } else {
+            self.not_before = None;
+            Follow::Yes
+        };
+        let before_cut = match &self.cut {
+            Some(cut) if follow == Follow::Yes => {
+                if *cut.id != *id {
+                    return Err(changed(format!(
+                        "transaction {} was read up to row {} and then cut; the server goes on with {id}",
+                        cut.id, cut.rows
+                    )));
+                }
+                Some((cut.rows, cut.fingerprint))
+            }
+            Some(_) | None => None,
+        };
+        self.open = Some(Open {
+            id,
+            gtid_text,
+            ts_us,
+            rows: 0,
+            fingerprint: Fingerprint::default(),
+            gtid,
+            start: self.here(self.event_start),
+            begun,
+            follow,
+            before_cut,
+        });
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<Act, Failure> {
+        let Some(open) = self.open.take() else {
+            // The end of a transaction that was not begun here, see `followed`.
+            return Ok(Act::Quiet);
+        };
+        let owed = open.owed();
+        if owed > 0 {
+            return Err(changed(format!(
+                "transaction {} ended {owed} rows before the row that was reached before the reconnect",
+                open.id
+            )));
+        }
+        if open.follow == Follow::Repeated {
+            return Ok(Act::Quiet);
+        }
+        if let (Some(set), Some(gtid)) = (&mut self.gtid_set, open.gtid) {
+            set.insert(gtid);
+        }
+        if open.follow == Follow::TooEarly {
+            return Ok(Act::Quiet);
+        }
+        self.cut = None;
+        self.last_commit_us = Some(open.ts_us);
+        Ok(Act::Boundary)
+    }
+
+    fn followed(&mut self, act: Act, header: &Header) -> Result<Act, Failure> {
+        match &self.open {
+            Some(open) if open.follow == Follow::Yes => Ok(act),
+            Some(_) => Ok(Act::Quiet),
+            // A known leak of OceanBase's GTID filter: the tail of a transaction that was read before, without
+            // its GTID. Its commit finds nothing open either, so the position stays.
+            None if self.flavour == Flavour::OceanBase && self.gtid_set.is_some() => {
+                if act == Act::Rows {
+                    self.left_out.stray = self.left_out.stray.saturating_add(1);
+                }
+                Ok(Act::Quiet)
+            }
+            None => Err(Failure::halt(
+                "rows_outside_transaction",
+                format!(
+                    "rows outside of any transaction before {}:{} (event type {})",
+                    self.file, self.pos, header.kind
+                ),
+                "start from a position at the beginning of a transaction (START_POSITION)",
+            )),
+        }
+    }
+
+    fn query(
+        &mut self,
+        header: &Header,
+        db: &[u8],
+        query: Query,
+        text: &[u8],
+        touches: impl Fn(&str) -> bool,
+    ) -> Result<Act, Failure> {
+        let begun = self.open.as_ref().is_some_and(|open| open.begun);
+        match query {
+            Query::Begin => {
+                match &mut self.open {
+                    Some(open) => open.begun = true,
+                    None if self.gtid_set.is_none() => {
+                        let ts_us = u64::from(header.timestamp).saturating_mul(MICROS);
+                        self.begin(None, None, ts_us, true)?;
+                    }
+                    None => {}
+                }
+                Ok(Act::Quiet)
+            }
+            Query::Commit | Query::Finish => self.commit(),
+            Query::Rollback => match &self.open {
+                Some(open) if open.follow == Follow::Yes && open.rows > 0 => Err(Failure::halt(
+                    "transaction_rolled_back",
+                    format!(
+                        "transaction {} was rolled back after {} rows of it were read",
+                        open.id, open.rows
+                    ),
+                    "compare its rows downstream with the database, then restart from a position behind it",
+                )),
+                Some(_) | None => self.commit(),
+            },
+            Query::Nothing => Ok(Act::Quiet),
+            Query::Dml => {
+                let followed = self.open.as_ref().is_none_or(|open| open.follow == Follow::Yes);
+                let db = String::from_utf8_lossy(db);
+                let reaches =
+                    touches(&db) || crate::source::decode::query::qualifiers(text).any(|db| touches(&db));
+                if followed && reaches {
+                    return Err(Failure::halt(
+                        "statement_event",
+                        format!(
+                            "rows were changed by a statement in database {db:?}, logged without them, before {}:{}",
+                            self.file, self.pos
+                        ),
+                        "set binlog_format=ROW for every session, then restart from a position behind the statement",
+                    ));
+                }
+                if begun { Ok(Act::Quiet) } else { self.commit() }
+            }
+            Query::Definition(definition) => {
+                let boundary = !begun && self.commit()? == Act::Boundary;
+                Ok(Act::Definition { definition, boundary })
+            }
+            Query::Other if begun => Ok(Act::Quiet),
+            Query::Other => self.commit(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
