@@ -231,7 +231,7 @@ impl Intake {
     }
 
     /// Waits for room in the channel, ticking.
-    async fn hand_over(&self, arrival: Arrival, stop: &CancellationToken) -> Option<Ended> {
+    async fn hand_over(&mut self, arrival: Arrival, stop: &CancellationToken) -> Option<Ended> {
         loop {
             tokio::select! {
                 place = timeout(TICK, self.arrivals.reserve()) => match place {
