@@ -21,7 +21,7 @@ use crate::servers::Login;
 mod metrics;
 mod output;
 
-pub use metrics::Metrics;
+pub use metrics::{Labels, Metrics};
 pub use output::Output;
 
 /// How long one request to the monitoring port may take.

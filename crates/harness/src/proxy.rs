@@ -290,7 +290,7 @@ fn reset(stream: TcpStream) {
 }
 
 async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
-    shared.open.fetch_add(1, Ordering::Relaxed);
+    let _open = OpenConnection::count(&shared.open);
     let mut cuts = shared.cut.subscribe();
     let target = *shared.target.lock().unwrap_or_else(PoisonError::into_inner);
     let server = tokio::select! {
@@ -315,5 +315,20 @@ async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
             }
         }
     }
-    shared.open.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Counts a connection for as long as it lives, also when its task is ended from outside.
+struct OpenConnection<'a>(&'a AtomicU64);
+
+impl<'a> OpenConnection<'a> {
+    fn count(counter: &'a AtomicU64) -> OpenConnection<'a> {
+        counter.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(counter)
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }

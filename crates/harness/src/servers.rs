@@ -18,8 +18,10 @@ use crate::ports::free_port;
 use crate::process::{self, Memory, Process, Signal};
 
 mod arguments;
+mod certificates;
 mod install;
 
+pub use certificates::Certificates;
 pub use install::{INSTALL_SCRIPT, deps_dir, program};
 
 /// The administrator: all privileges, from anywhere, over TCP.

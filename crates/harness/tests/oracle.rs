@@ -1,6 +1,6 @@
 //! The oracle finds what is planted, and finds nothing in a faithful topic.
 
-use harness::oracle::{Report, TopicRecord, check};
+use harness::oracle::{Report, TopicRecord, check, check_topic};
 use harness::workload::{Cell, CommitLog, Key, Operation, Table};
 use serde_json::{Map, Value, json};
 
@@ -219,4 +219,24 @@ fn finds_what_is_not_a_record_of_the_workload() {
 fn finds_two_changes_under_one_id() {
     let report = spoiled(|_, topic| topic[5].id = topic[4].id.clone());
     assert_eq!(report.shared_id, 1);
+}
+
+#[tokio::test]
+async fn reads_the_emulator() -> anyhow::Result<()> {
+    let options = datahub_emulator::Options::default();
+    let emulator = datahub_emulator::Emulator::start(options).await?;
+    let log = CommitLog::new(SEED);
+    log.committed(
+        &[(
+            Key {
+                table: Table::Journal,
+                number: 0,
+            },
+            Operation::Insert,
+        )],
+        1,
+    );
+    let missing = check_topic(&emulator, "no_such_project", "t", &log, None).expect_err("there is no topic");
+    assert!(format!("{missing:#}").contains("no_such_project"), "{missing:#}");
+    Ok(())
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use harness::process;
-use harness::servers::{Kind, MariaDb, MySql, Options, RELAY, Server, program};
-use mysql_async::Conn;
+use harness::servers::{Certificates, Kind, MariaDb, MySql, Options, RELAY, Server, program};
 use mysql_async::prelude::Queryable;
+use mysql_async::{ClientIdentity, Conn, OptsBuilder, SslOpts};
 
 async fn write_kill_restart(kind: Kind) -> Result<()> {
     let begun = Instant::now();
@@ -130,6 +130,37 @@ async fn a_server_that_ends_early_is_reported_with_its_log() {
         "{text}"
     );
     assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn tls_with_our_certificates() -> Result<()> {
+    let certificates = Certificates::generate()?;
+    for kind in [Kind::MariaDb, Kind::MySql] {
+        let server = Server::start(kind, Options::default().tls(&certificates)).await?;
+        let (cert, key) = certificates.client();
+        let identity = ClientIdentity::new(cert.into(), key.into());
+        let tls = SslOpts::default()
+            .with_root_certs(vec![certificates.ca().into()])
+            .with_disable_built_in_roots(true)
+            .with_client_identity(Some(identity));
+        let opts = OptsBuilder::from_opts(server.opts(RELAY)).ssl_opts(tls.clone());
+        let mut conn = Conn::new(opts).await?;
+        let cipher: Option<(String, String)> = conn.query_first("SHOW STATUS LIKE 'Ssl_cipher'").await?;
+        ensure!(
+            cipher.is_some_and(|(_, cipher)| !cipher.is_empty()),
+            "{kind}: not encrypted"
+        );
+        conn.disconnect().await?;
+        // Somebody else's authority is not accepted.
+        let other = Certificates::generate()?;
+        let wrong = tls.with_root_certs(vec![other.ca().into()]);
+        ensure!(
+            Conn::new(OptsBuilder::from_opts(server.opts(RELAY)).ssl_opts(wrong))
+                .await
+                .is_err()
+        );
+    }
+    Ok(())
 }
 
 #[tokio::test]
