@@ -3,7 +3,7 @@
 #
 #   scripts/install-test-deps.sh [tools] [mariadb] [mysql] [seekdb] [sdk]      (no argument: all of them)
 #
-# tools    C compiler, curl, CA certificates, Python with venv                  Debian packages
+# tools    C compiler, curl, openssl, CA certificates, Python with venv                  Debian packages
 # mariadb  MariaDB server; no service is enabled or left running                Debian packages
 # mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
 # seekdb   an OceanBase engine, from the wheel pylibseekdb                      $DEPS_DIR/seekdb
@@ -63,6 +63,7 @@ install_tools() {
   has cc || wanted+=(gcc libc6-dev)
   has make || wanted+=(make)
   has curl || wanted+=(curl)
+  has openssl || wanted+=(openssl)
   [ -s /etc/ssl/certs/ca-certificates.crt ] || wanted+=(ca-certificates)
   [ -s /usr/share/keyrings/debian-archive-keyring.gpg ] || wanted+=(debian-archive-keyring)
   if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then wanted+=(python3 python3-venv); fi

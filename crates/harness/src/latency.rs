@@ -39,7 +39,9 @@ impl Latencies {
             self.sorted = true;
         }
         let rank = (percent.clamp(0.0, 100.0) / 100.0 * self.micros.len() as f64).ceil() as usize;
-        self.micros.get(rank.max(1) - 1).map(|micros| Duration::from_micros(*micros))
+        self.micros
+            .get(rank.max(1) - 1)
+            .map(|micros| Duration::from_micros(*micros))
     }
 
     /// Median, 99th percentile and maximum; `None` if there are none.

@@ -20,9 +20,11 @@ use crate::latency::{Latencies, Summary};
 use crate::workload::{Commit, CommitLog, Key, Operation, Table};
 
 mod database;
+mod emulator;
 mod envelope;
 
 pub use database::DatabaseRows;
+pub use emulator::check_topic;
 
 use envelope::Envelope;
 
@@ -55,7 +57,13 @@ pub fn check<'a>(
 ) -> Report {
     let mut records: Vec<TopicRecord<'a>> = records.into_iter().collect();
     // A shard id that is no number sorts last and is still read.
-    records.sort_by_key(|record| (record.shard.parse::<u64>().unwrap_or(u64::MAX), record.shard, record.sequence));
+    records.sort_by_key(|record| {
+        (
+            record.shard.parse::<u64>().unwrap_or(u64::MAX),
+            record.shard,
+            record.sequence,
+        )
+    });
     let mut reading = Reading::new(log);
     for record in &records {
         reading.observe(record);
@@ -86,8 +94,17 @@ impl<'a> Reading<'a> {
     fn new(log: &'a CommitLog) -> Reading<'a> {
         let truth = log.snapshot();
         let committed = truth.values().map(|commits| commits.len() as u64).sum();
-        let report = Report { committed, ..Report::default() };
-        Reading { log, truth, histories: BTreeMap::new(), ids: HashMap::new(), report }
+        let report = Report {
+            committed,
+            ..Report::default()
+        };
+        Reading {
+            log,
+            truth,
+            histories: BTreeMap::new(),
+            ids: HashMap::new(),
+            report,
+        }
     }
 
     fn observe(&mut self, record: &TopicRecord<'_>) {
@@ -106,11 +123,15 @@ impl<'a> Reading<'a> {
             .and_then(|version| self.truth.get(&key)?.get(version.checked_sub(1)?).copied());
         let Some(commit) = commit else {
             self.report.foreign += 1;
-            return self.report.example(format!("foreign: {place}: {key:?} version {version} was never committed"));
+            return self.report.example(format!(
+                "foreign: {place}: {key:?} version {version} was never committed"
+            ));
         };
         if let Err(problem) = envelope.compare(self.log, commit.operation) {
             self.report.wrong_content += 1;
-            self.report.example(format!("wrong content: {place}: {key:?} version {version}: {problem}"));
+            self.report.example(format!(
+                "wrong content: {place}: {key:?} version {version}: {problem}"
+            ));
         }
         self.place(record, key, version, commit, &place);
     }
@@ -121,13 +142,16 @@ impl<'a> Reading<'a> {
         match &id {
             None => {
                 self.report.without_id += 1;
-                self.report.example(format!("without cdc.id: {place}: {key:?} version {version}"));
+                self.report
+                    .example(format!("without cdc.id: {place}: {key:?} version {version}"));
             }
             Some(id) => {
                 let owner = *self.ids.entry(Arc::clone(id)).or_insert((key, version));
                 if owner != (key, version) {
                     self.report.shared_id += 1;
-                    self.report.example(format!("one id for two changes: {place}: {id} is {owner:?} as well"));
+                    self.report.example(format!(
+                        "one id for two changes: {place}: {id} is {owner:?} as well"
+                    ));
                 }
             }
         }
@@ -138,7 +162,9 @@ impl<'a> Reading<'a> {
             // No longer than the key's list of commits, which has this version.
             history.shown.resize(index + 1, None);
         }
-        let Some(slot) = history.shown.get_mut(index) else { return };
+        let Some(slot) = history.shown.get_mut(index) else {
+            return;
+        };
         if let Some(first) = slot {
             // An absent id is stored as an empty one.
             if id.as_ref() == Some(first) {
@@ -156,7 +182,9 @@ impl<'a> Reading<'a> {
         if version < history.highest {
             self.report.out_of_order += 1;
             let highest = history.highest;
-            self.report.example(format!("out of order: {place}: {key:?} version {version} after {highest}"));
+            self.report.example(format!(
+                "out of order: {place}: {key:?} version {version} after {highest}"
+            ));
         }
         history.highest = history.highest.max(version);
         if let Some(stored) = record.stored_us {
@@ -166,11 +194,16 @@ impl<'a> Reading<'a> {
 
     fn finish(mut self, rows: Option<&DatabaseRows>) -> Report {
         for (key, commits) in &self.truth {
-            let shown = self.histories.get(key).map(|history| history.shown.as_slice()).unwrap_or_default();
+            let shown = self
+                .histories
+                .get(key)
+                .map(|history| history.shown.as_slice())
+                .unwrap_or_default();
             for index in 0..commits.len() {
                 if shown.get(index).is_none_or(Option::is_none) {
                     self.report.lost += 1;
-                    self.report.example(format!("lost: {key:?} version {}", index + 1));
+                    self.report
+                        .example(format!("lost: {key:?} version {}", index + 1));
                 }
             }
         }
@@ -184,16 +217,26 @@ impl<'a> Reading<'a> {
         self.report.final_rows = Some(rows.len() as u64);
         for problem in rows.differences(self.log) {
             self.report.database_differs += 1;
-            self.report.example(format!("the database differs from the commit log: {problem}"));
+            self.report
+                .example(format!("the database differs from the commit log: {problem}"));
         }
-        let folded: BTreeMap<Key, u64> =
-            self.histories.iter().filter_map(|(key, history)| Some((*key, history.remaining?))).collect();
+        let folded: BTreeMap<Key, u64> = self
+            .histories
+            .iter()
+            .filter_map(|(key, history)| Some((*key, history.remaining?)))
+            .collect();
         for table in Table::ALL {
             let of_table = |map: &BTreeMap<Key, u64>| -> BTreeMap<Key, u64> {
-                map.iter().filter(|(key, _)| key.table == table).map(|(key, version)| (*key, *version)).collect()
+                map.iter()
+                    .filter(|(key, _)| key.table == table)
+                    .map(|(key, version)| (*key, *version))
+                    .collect()
             };
             let (topic, database) = (of_table(&folded), of_table(rows.versions()));
-            for key in topic.keys().chain(database.keys().filter(|key| !topic.contains_key(key))) {
+            for key in topic
+                .keys()
+                .chain(database.keys().filter(|key| !topic.contains_key(key)))
+            {
                 let (found, expected) = (topic.get(key), database.get(key));
                 if found != expected {
                     self.report.final_differs += 1;
@@ -302,7 +345,11 @@ impl fmt::Display for Report {
             writeln!(f, "{:<24} {:>10}", "final rows that differ", self.final_differs)?;
         }
         if self.database_differs > 0 {
-            writeln!(f, "{:<24} {:>10}", "workload is wrong about", self.database_differs)?;
+            writeln!(
+                f,
+                "{:<24} {:>10}",
+                "workload is wrong about", self.database_differs
+            )?;
         }
         for example in &self.examples {
             writeln!(f, "  {example}")?;

@@ -58,7 +58,11 @@ impl Process {
             .spawn()
             .with_context(|| format!("starting {name} ({program})"))?;
         let guard = Command::new("sh")
-            .args(["-c", "read -r _; kill -KILL \"$1\" 2>/dev/null; [ -z \"$2\" ] || rm -rf -- \"$2\"", "sh"])
+            .args([
+                "-c",
+                "read -r _; kill -KILL \"$1\" 2>/dev/null; [ -z \"$2\" ] || rm -rf -- \"$2\"",
+                "sh",
+            ])
             .arg(child.id().to_string())
             .arg(remove_with_us.unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
@@ -73,7 +77,11 @@ impl Process {
                 return Err(error).with_context(|| format!("starting the guard of {name}"));
             }
         };
-        Ok(Process { child, guard, name: name.to_owned() })
+        Ok(Process {
+            child,
+            guard,
+            name: name.to_owned(),
+        })
     }
 
     /// The process id.
@@ -93,7 +101,9 @@ impl Process {
 
     /// The exit status, or `None` while it runs.
     pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().with_context(|| format!("asking after {}", self.name))
+        self.child
+            .try_wait()
+            .with_context(|| format!("asking after {}", self.name))
     }
 
     /// Sends a signal to this process alone.
@@ -106,7 +116,12 @@ impl Process {
             .status()
             .context("running sh")?;
         if !status.success() {
-            bail!("cannot send SIG{} to {} (process {}): it is gone", signal.name(), self.name, self.pid());
+            bail!(
+                "cannot send SIG{} to {} (process {}): it is gone",
+                signal.name(),
+                self.name,
+                self.pid()
+            );
         }
         Ok(())
     }
@@ -114,8 +129,12 @@ impl Process {
     /// Kills the process and waits until it is gone.
     pub fn kill(&mut self) -> Result<()> {
         if self.exited()?.is_none() {
-            self.child.kill().with_context(|| format!("killing {}", self.name))?;
-            self.child.wait().with_context(|| format!("waiting for {}", self.name))?;
+            self.child
+                .kill()
+                .with_context(|| format!("killing {}", self.name))?;
+            self.child
+                .wait()
+                .with_context(|| format!("waiting for {}", self.name))?;
         }
         Ok(())
     }
@@ -128,7 +147,11 @@ impl Process {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                bail!("{} (process {}) did not end within {timeout:?}", self.name, self.pid());
+                bail!(
+                    "{} (process {}) did not end within {timeout:?}",
+                    self.name,
+                    self.pid()
+                );
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -169,7 +192,10 @@ impl Memory {
                 .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
                 .with_context(|| format!("{path} has no {key}: the process has ended"))
         };
-        Ok(Memory { resident: kilobytes("VmRSS")? * 1024, peak: kilobytes("VmHWM")? * 1024 })
+        Ok(Memory {
+            resident: kilobytes("VmRSS")? * 1024,
+            peak: kilobytes("VmHWM")? * 1024,
+        })
     }
 }
 
@@ -178,9 +204,14 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     // The second field is the name in parentheses and may hold anything: count from its end.
-    let fields = text.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>()).unwrap_or_default();
+    let fields = text
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.split(' ').collect::<Vec<_>>())
+        .unwrap_or_default();
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
-    let (user, system) = ticks(11).zip(ticks(12)).with_context(|| format!("{path} is not as expected"))?;
+    let (user, system) = ticks(11)
+        .zip(ticks(12))
+        .with_context(|| format!("{path} is not as expected"))?;
     // USER_HZ is 100 on every Linux that Rust supports.
     Ok(Duration::from_millis((user + system) * 10))
 }
@@ -195,7 +226,9 @@ pub fn tail(path: &Path, limit: u64) -> String {
         file.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    read()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// An exit status in words.

@@ -104,7 +104,9 @@ impl Proxy {
     /// Listens on a free loopback port and forwards to `target`.
     pub async fn start(target: SocketAddr) -> Result<Proxy> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("listening on {address}"))?;
         let shared = Arc::new(Shared {
             target: Mutex::new(target),
             weather: watch::Sender::new(Weather::default()),
@@ -116,7 +118,11 @@ impl Proxy {
             to_client: AtomicU64::new(0),
         });
         let task = tokio::spawn(accept_loop(address, listener, Arc::clone(&shared)));
-        Ok(Proxy { address, shared, _task: Arc::new(AbortOnDrop(task)) })
+        Ok(Proxy {
+            address,
+            shared,
+            _task: Arc::new(AbortOnDrop(task)),
+        })
     }
 
     /// Where clients connect.
@@ -137,27 +143,37 @@ impl Proxy {
 
     /// New connections are refused: nobody listens. Open ones are not touched, see [`Proxy::cut`].
     pub fn refuse(&self) {
-        self.shared.weather.send_modify(|weather| weather.arrival = Arrival::Refuse);
+        self.shared
+            .weather
+            .send_modify(|weather| weather.arrival = Arrival::Refuse);
     }
 
     /// New connections are accepted and reset at once. Open ones are not touched.
     pub fn drop_new(&self) {
-        self.shared.weather.send_modify(|weather| weather.arrival = Arrival::Drop);
+        self.shared
+            .weather
+            .send_modify(|weather| weather.arrival = Arrival::Drop);
     }
 
     /// Connections stay open (new ones are accepted), but no byte moves in that direction.
     pub fn blackhole(&self, direction: Direction) {
-        self.shared.weather.send_modify(|weather| weather.blackhole = Some(direction));
+        self.shared
+            .weather
+            .send_modify(|weather| weather.blackhole = Some(direction));
     }
 
     /// Holds every piece of data back for so long, each way.
     pub fn latency(&self, latency: Duration) {
-        self.shared.weather.send_modify(|weather| weather.latency = latency);
+        self.shared
+            .weather
+            .send_modify(|weather| weather.latency = latency);
     }
 
     /// At most so many bytes a second, for each connection and each way.
     pub fn bandwidth(&self, bytes_per_second: u64) {
-        self.shared.weather.send_modify(|weather| weather.bytes_per_second = Some(bytes_per_second.max(1)));
+        self.shared
+            .weather
+            .send_modify(|weather| weather.bytes_per_second = Some(bytes_per_second.max(1)));
     }
 
     /// Cuts all open connections now.
@@ -167,7 +183,11 @@ impl Proxy {
 
     /// Lets exactly so many more bytes pass in a direction, over all connections, then cuts them all. Once.
     pub fn cut_after(&self, direction: Direction, bytes: u64, cut: Cut) {
-        *self.fuse() = Some(Fuse { direction, bytes, cut });
+        *self.fuse() = Some(Fuse {
+            direction,
+            bytes,
+            cut,
+        });
     }
 
     /// New connections go to another server from now on.
@@ -192,7 +212,10 @@ impl Proxy {
 
     /// Bytes passed on so far: to the server, and to the client.
     pub fn bytes(&self) -> (u64, u64) {
-        (self.shared.to_server.load(Ordering::Relaxed), self.shared.to_client.load(Ordering::Relaxed))
+        (
+            self.shared.to_server.load(Ordering::Relaxed),
+            self.shared.to_client.load(Ordering::Relaxed),
+        )
     }
 
     fn fuse(&self) -> std::sync::MutexGuard<'_, Option<Fuse>> {
@@ -267,7 +290,7 @@ fn reset(stream: TcpStream) {
 }
 
 async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
-    shared.open.fetch_add(1, Ordering::Relaxed);
+    let _open = OpenConnection::count(&shared.open);
     let mut cuts = shared.cut.subscribe();
     let target = *shared.target.lock().unwrap_or_else(PoisonError::into_inner);
     let server = tokio::select! {
@@ -292,5 +315,20 @@ async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
             }
         }
     }
-    shared.open.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Counts a connection for as long as it lives, also when its task is ended from outside.
+struct OpenConnection<'a>(&'a AtomicU64);
+
+impl<'a> OpenConnection<'a> {
+    fn count(counter: &'a AtomicU64) -> OpenConnection<'a> {
+        counter.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(counter)
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }

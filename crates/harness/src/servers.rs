@@ -18,15 +18,23 @@ use crate::ports::free_port;
 use crate::process::{self, Memory, Process, Signal};
 
 mod arguments;
+mod certificates;
 mod install;
 
+pub use certificates::Certificates;
 pub use install::{INSTALL_SCRIPT, deps_dir, program};
 
 /// The administrator: all privileges, from anywhere, over TCP.
-pub const ADMIN: Login = Login { user: "harness", password: "harness-pw" };
+pub const ADMIN: Login = Login {
+    user: "harness",
+    password: "harness-pw",
+};
 /// The account a relay gets: `REPLICATION SLAVE`, `REPLICATION CLIENT` and `SELECT`, and no more. Its password
 /// appears nowhere else, so that a test can look for it in every output.
-pub const RELAY: Login = Login { user: "cdc_relay", password: "Relay-Passw0rd-7f3a91" };
+pub const RELAY: Login = Login {
+    user: "cdc_relay",
+    password: "Relay-Passw0rd-7f3a91",
+};
 /// The database that exists from the start.
 pub const SCHEMA: &str = "test";
 
@@ -147,13 +155,22 @@ impl Server {
     pub async fn start(kind: Kind, options: Options) -> Result<Server> {
         let program = program(kind)?;
         // The directory's name stays short: a socket's path must fit into 107 bytes.
-        let dir = tempfile::Builder::new().prefix(&format!("{}-", kind.item())).tempdir()?;
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("{}-", kind.item()))
+            .tempdir()?;
         if kind != Kind::Seekdb {
             install::copy_tree(&install::template(kind, &program)?, &dir.path().join("data"))?;
         }
         let port = options.port.map_or_else(free_port, Ok)?;
-        let mut server =
-            Server { kind, program, options, port, process: None, start_time: Duration::ZERO, dir };
+        let mut server = Server {
+            kind,
+            program,
+            options,
+            port,
+            process: None,
+            start_time: Duration::ZERO,
+            dir,
+        };
         server.launch().await?;
         Ok(server)
     }
@@ -171,7 +188,12 @@ impl Server {
                 Some(status) => format!("ended with {}", process::describe(status)),
                 None => format!("does not accept logins after {START_TIMEOUT:?}: {login_error:#}"),
             };
-            bail!("{} on port {} {ending}\n{}", self.kind, self.port, self.log_tail());
+            bail!(
+                "{} on port {} {ending}\n{}",
+                self.kind,
+                self.port,
+                self.log_tail()
+            );
         }
         self.start_time = begun.elapsed();
         self.process = Some(process);
@@ -185,7 +207,10 @@ impl Server {
         }
         let output = File::options().create(true).append(true).open(self.console())?;
         let mut command = Command::new(&self.program);
-        command.current_dir(dir).stdout(output.try_clone()?).stderr(output);
+        command
+            .current_dir(dir)
+            .stdout(output.try_clone()?)
+            .stderr(output);
         match self.kind {
             Kind::MariaDb => command.args(arguments::mariadb(dir, self.port)),
             Kind::MySql => command.args(arguments::mysql(dir, self.port)),
@@ -205,11 +230,15 @@ impl Server {
     async fn try_login(&self) -> Result<()> {
         let connect = async {
             let mut conn = self.connect().await?;
-            conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{SCHEMA}`")).await.ok();
+            conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{SCHEMA}`"))
+                .await
+                .ok();
             conn.disconnect().await.context("closing a connection")
         };
         // A server in its first moments may accept and never answer.
-        tokio::time::timeout(Duration::from_secs(5), connect).await.context("no answer within 5 s")?
+        tokio::time::timeout(Duration::from_secs(5), connect)
+            .await
+            .context("no answer within 5 s")?
     }
 
     /// The kind.
@@ -241,7 +270,10 @@ impl Server {
     pub fn admin(&self) -> Login {
         match self.kind {
             Kind::MariaDb | Kind::MySql => ADMIN,
-            Kind::Seekdb => Login { user: "root", password: "" },
+            Kind::Seekdb => Login {
+                user: "root",
+                password: "",
+            },
         }
     }
 
@@ -261,7 +293,9 @@ impl Server {
     /// A connection as administrator.
     pub async fn connect(&self) -> Result<Conn> {
         let opts = self.opts(self.admin());
-        Conn::new(opts).await.with_context(|| format!("connecting to {} on port {}", self.kind, self.port))
+        Conn::new(opts)
+            .await
+            .with_context(|| format!("connecting to {} on port {}", self.kind, self.port))
     }
 
     /// Runs statements as administrator, in the database [`SCHEMA`].
@@ -269,7 +303,9 @@ impl Server {
         let mut conn = self.connect().await?;
         conn.query_drop(format!("USE `{SCHEMA}`")).await?;
         for statement in statements {
-            conn.query_drop(*statement).await.with_context(|| format!("running {statement}"))?;
+            conn.query_drop(*statement)
+                .await
+                .with_context(|| format!("running {statement}"))?;
         }
         conn.disconnect().await.context("closing a connection")
     }
@@ -278,7 +314,10 @@ impl Server {
     pub async fn query<T: FromRow + Send + 'static>(&self, query: &str) -> Result<Vec<T>> {
         let mut conn = self.connect().await?;
         conn.query_drop(format!("USE `{SCHEMA}`")).await?;
-        let rows = conn.query(query).await.with_context(|| format!("running {query}"))?;
+        let rows = conn
+            .query(query)
+            .await
+            .with_context(|| format!("running {query}"))?;
         conn.disconnect().await.context("closing a connection")?;
         Ok(rows)
     }
@@ -302,7 +341,9 @@ impl Server {
     }
 
     fn running(&self) -> Result<&Process> {
-        self.process.as_ref().with_context(|| format!("{} is not running", self.kind))
+        self.process
+            .as_ref()
+            .with_context(|| format!("{} is not running", self.kind))
     }
 
     /// SIGKILL, and waits until it is gone. Killing a killed server does nothing.
@@ -312,7 +353,9 @@ impl Server {
 
     /// An orderly stop; killed if that takes too long.
     pub async fn stop(&mut self) -> Result<()> {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
         process.signal(Signal::Term)?;
         process.wait(STOP_TIMEOUT).await.map(drop)
     }

@@ -86,11 +86,16 @@ impl Workload {
     pub async fn new(opts: Opts, schema: &str, plan: Plan) -> Result<Workload> {
         let opts: Opts = mysql_async::OptsBuilder::from_opts(opts)
             .db_name(Some(schema))
-            .init(vec!["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET NAMES utf8mb4"])
+            .init(vec![
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SET NAMES utf8mb4",
+            ])
             .into();
         let mut conn = Conn::new(opts.clone()).await.context("connecting the workload")?;
         for table in Table::ALL {
-            conn.query_drop(table.create()).await.with_context(|| format!("creating {}", table.name()))?;
+            conn.query_drop(table.create())
+                .await
+                .with_context(|| format!("creating {}", table.name()))?;
         }
         conn.disconnect().await.context("closing a connection")?;
         let states = || (0..plan.keys).map(|_| Mutex::default()).collect();
@@ -132,7 +137,9 @@ impl Workload {
             let mut writer = writer::Writer::new(self.clone(), number, Rng::with_seed(seed));
             let (done, on_progress) = (Arc::clone(&done), Arc::clone(&on_progress));
             writers.spawn(async move {
-                while done.load(Ordering::Relaxed) < changes && !writer.workload.stopped.load(Ordering::Relaxed) {
+                while done.load(Ordering::Relaxed) < changes
+                    && !writer.workload.stopped.load(Ordering::Relaxed)
+                {
                     let committed = writer.transaction().await?;
                     let total = done.fetch_add(committed, Ordering::Relaxed) + committed;
                     if committed > 0 {
@@ -158,7 +165,9 @@ impl Workload {
             Table::Stock => &self.stock,
             Table::Journal => bail!("journal rows are only inserted"),
         };
-        states.get(key.number as usize).with_context(|| format!("no key {key:?}"))
+        states
+            .get(key.number as usize)
+            .with_context(|| format!("no key {key:?}"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The oracle finds what is planted, and finds nothing in a faithful topic.
 
-use harness::oracle::{Report, TopicRecord, check};
+use harness::oracle::{Report, TopicRecord, check, check_topic};
 use harness::workload::{Cell, CommitLog, Key, Operation, Table};
 use serde_json::{Map, Value, json};
 
@@ -31,9 +31,21 @@ fn image(log: &CommitLog, key: Key, version: u64) -> Value {
 fn faithful() -> (CommitLog, Vec<Planted>) {
     let log = CommitLog::new(SEED);
     let mut topic: Vec<Planted> = Vec::new();
-    let account = Key { table: Table::Accounts, number: 3 };
-    let stock = Key { table: Table::Stock, number: 17 };
-    let life = [Operation::Insert, Operation::Update, Operation::Update, Operation::Delete, Operation::Insert];
+    let account = Key {
+        table: Table::Accounts,
+        number: 3,
+    };
+    let stock = Key {
+        table: Table::Stock,
+        number: 17,
+    };
+    let life = [
+        Operation::Insert,
+        Operation::Update,
+        Operation::Update,
+        Operation::Delete,
+        Operation::Insert,
+    ];
     for (index, operation) in life.into_iter().enumerate() {
         let version = index as u64 + 1;
         log.committed(&[(account, operation), (stock, operation)], 1_000 * version);
@@ -44,15 +56,23 @@ fn faithful() -> (CommitLog, Vec<Planted>) {
                 Operation::Delete => ("d", image(&log, key, version - 1), Value::Null),
             };
             let sequence = topic.len() as u64;
-            let body = json!({"op": op, "before": before, "after": after, "source": {"table": key.table.name()}});
-            topic.push(Planted { sequence, id: Some(format!("uuid:{version}:{sequence}")), body });
+            let body =
+                json!({"op": op, "before": before, "after": after, "source": {"table": key.table.name()}});
+            topic.push(Planted {
+                sequence,
+                id: Some(format!("uuid:{version}:{sequence}")),
+                body,
+            });
         }
     }
     (log, topic)
 }
 
 fn judge(log: &CommitLog, topic: &[Planted]) -> Report {
-    let payloads: Vec<Vec<u8>> = topic.iter().map(|record| record.body.to_string().into_bytes()).collect();
+    let payloads: Vec<Vec<u8>> = topic
+        .iter()
+        .map(|record| record.body.to_string().into_bytes())
+        .collect();
     let records = topic.iter().zip(&payloads).map(|(record, payload)| TopicRecord {
         shard: "0",
         sequence: record.sequence,
@@ -76,7 +96,11 @@ fn spoiled(spoil: impl FnOnce(&CommitLog, &mut Vec<Planted>)) -> Report {
 
 /// Appends a copy of a record, as a later one.
 fn repeat(topic: &mut Vec<Planted>, index: usize, id: Option<String>) {
-    let copy = Planted { sequence: topic.len() as u64, id, ..topic[index].clone() };
+    let copy = Planted {
+        sequence: topic.len() as u64,
+        id,
+        ..topic[index].clone()
+    };
     topic.push(copy);
 }
 
@@ -158,18 +182,35 @@ fn finds_wrong_values_images_and_operations() {
 #[test]
 fn finds_a_rolled_back_row() {
     let report = spoiled(|log, topic| {
-        let key = Key { table: Table::Accounts, number: 3 };
+        let key = Key {
+            table: Table::Accounts,
+            number: 3,
+        };
         let body = json!({"op": "u", "before": image(log, key, 5), "after": image(log, key, 6),
                           "source": {"table": "accounts"}});
-        topic.push(Planted { sequence: 99, id: Some("uuid:6:0".to_owned()), body });
+        topic.push(Planted {
+            sequence: 99,
+            id: Some("uuid:6:0".to_owned()),
+            body,
+        });
     });
     assert_eq!((report.foreign, report.lost), (1, 0));
 }
 
 #[test]
 fn finds_what_is_not_a_record_of_the_workload() {
-    for body in [json!("text"), json!({"op": "c"}), json!({"op": "c", "source": {"table": "other"}, "after": {}})] {
-        let report = spoiled(|_, topic| topic.push(Planted { sequence: 99, id: Some("x".to_owned()), body }));
+    for body in [
+        json!("text"),
+        json!({"op": "c"}),
+        json!({"op": "c", "source": {"table": "other"}, "after": {}}),
+    ] {
+        let report = spoiled(|_, topic| {
+            topic.push(Planted {
+                sequence: 99,
+                id: Some("x".to_owned()),
+                body,
+            })
+        });
         assert_eq!(report.foreign, 1);
     }
 }
@@ -178,4 +219,24 @@ fn finds_what_is_not_a_record_of_the_workload() {
 fn finds_two_changes_under_one_id() {
     let report = spoiled(|_, topic| topic[5].id = topic[4].id.clone());
     assert_eq!(report.shared_id, 1);
+}
+
+#[tokio::test]
+async fn reads_the_emulator() -> anyhow::Result<()> {
+    let options = datahub_emulator::Options::default();
+    let emulator = datahub_emulator::Emulator::start(options).await?;
+    let log = CommitLog::new(SEED);
+    log.committed(
+        &[(
+            Key {
+                table: Table::Journal,
+                number: 0,
+            },
+            Operation::Insert,
+        )],
+        1,
+    );
+    let missing = check_topic(&emulator, "no_such_project", "t", &log, None).expect_err("there is no topic");
+    assert!(format!("{missing:#}").contains("no_such_project"), "{missing:#}");
+    Ok(())
 }

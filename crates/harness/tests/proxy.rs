@@ -46,7 +46,9 @@ async fn passes_bytes_and_counts_them() -> Result<()> {
     let large = vec![7; 1 << 20];
     let (mut from, mut to) = client.split();
     let mut answer = vec![0; large.len()];
-    tokio::try_join!(to.write_all(&large), async { from.read_exact(&mut answer).await.map(drop) })?;
+    tokio::try_join!(to.write_all(&large), async {
+        from.read_exact(&mut answer).await.map(drop)
+    })?;
     ensure!(answer == large);
     ensure!(proxy.bytes() == (5 + (1 << 20), 5 + (1 << 20)));
     ensure!(proxy.accepted() == 1 && proxy.open() == 1);
@@ -86,7 +88,10 @@ async fn drops_new_connections_and_keeps_open_ones() -> Result<()> {
     ensure!(round_trip(&mut client, b"still").await? == b"still");
     let mut dropped = TcpStream::connect(proxy.address()).await?;
     let error = round_trip(&mut dropped, b"x").await.expect_err("must be reset");
-    ensure!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+    ensure!(
+        matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+        "{error}"
+    );
     Ok(())
 }
 
@@ -99,10 +104,17 @@ async fn blackhole_holds_bytes_back_and_delivers_them_later() -> Result<()> {
         let mut answer = [0; 4];
         let silent = tokio::time::timeout(SILENCE, client.read_exact(&mut answer)).await;
         ensure!(silent.is_err(), "{direction:?} let bytes through");
-        ensure!((proxy.bytes().0 == 9) == (direction == Direction::ToClient), "the other direction must pass");
+        ensure!(
+            (proxy.bytes().0 == 9) == (direction == Direction::ToClient),
+            "the other direction must pass"
+        );
         // New connections are accepted and stay silent too.
         let mut other = TcpStream::connect(proxy.address()).await?;
-        ensure!(tokio::time::timeout(SILENCE, round_trip(&mut other, b"x")).await.is_err());
+        ensure!(
+            tokio::time::timeout(SILENCE, round_trip(&mut other, b"x"))
+                .await
+                .is_err()
+        );
         proxy.pass();
         client.read_exact(&mut answer).await?;
         ensure!(&answer == b"held");
@@ -120,7 +132,10 @@ async fn cuts_open_connections_both_ways() -> Result<()> {
     let mut client = TcpStream::connect(proxy.address()).await?;
     ensure!(round_trip(&mut client, b"fresh").await? == b"fresh");
     proxy.cut(Cut::Close);
-    ensure!(client.read(&mut [0; 1]).await? == 0, "an orderly end reads as end of file");
+    ensure!(
+        client.read(&mut [0; 1]).await? == 0,
+        "an orderly end reads as end of file"
+    );
     ensure!(proxy.cuts() == 2);
     Ok(())
 }
@@ -145,12 +160,20 @@ async fn delays_and_limits() -> Result<()> {
     proxy.latency(Duration::from_millis(40));
     let begun = Instant::now();
     round_trip(&mut client, b"slow").await?;
-    ensure!(begun.elapsed() >= Duration::from_millis(80), "each way takes 40 ms: {:?}", begun.elapsed());
+    ensure!(
+        begun.elapsed() >= Duration::from_millis(80),
+        "each way takes 40 ms: {:?}",
+        begun.elapsed()
+    );
     proxy.pass();
     proxy.bandwidth(100_000);
     let begun = Instant::now();
     round_trip(&mut client, &[3; 20_000]).await?;
-    ensure!(begun.elapsed() >= Duration::from_millis(200), "20 kB at 100 kB/s: {:?}", begun.elapsed());
+    ensure!(
+        begun.elapsed() >= Duration::from_millis(200),
+        "20 kB at 100 kB/s: {:?}",
+        begun.elapsed()
+    );
     Ok(())
 }
 

@@ -4,19 +4,27 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use harness::process;
-use harness::servers::{Kind, MariaDb, MySql, Options, RELAY, Server, program};
-use mysql_async::Conn;
+use harness::servers::{Certificates, Kind, MariaDb, MySql, Options, RELAY, Server, program};
 use mysql_async::prelude::Queryable;
+use mysql_async::{ClientIdentity, Conn, OptsBuilder, SslOpts};
 
 async fn write_kill_restart(kind: Kind) -> Result<()> {
     let begun = Instant::now();
     let mut server = Server::start(kind, Options::default()).await?;
     let first_start = begun.elapsed();
-    server.execute(&["CREATE TABLE t (id INT PRIMARY KEY, v TEXT)", "INSERT INTO t VALUES (1, 'one')"]).await?;
+    server
+        .execute(&[
+            "CREATE TABLE t (id INT PRIMARY KEY, v TEXT)",
+            "INSERT INTO t VALUES (1, 'one')",
+        ])
+        .await?;
     let (pid, port) = (server.pid()?, server.port());
     server.kill()?;
     ensure!(server.connect().await.is_err(), "a killed server must not answer");
-    ensure!(process::Memory::of(pid).is_err(), "the killed process is still there");
+    ensure!(
+        process::Memory::of(pid).is_err(),
+        "the killed process is still there"
+    );
     server.restart().await?;
     ensure!(server.port() == port && server.pid()? != pid);
     let rows: Vec<(i32, String)> = server.query("SELECT id, v FROM t").await?;
@@ -62,12 +70,27 @@ async fn binlog_variables(server: &Server) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn relay_user_sees_a_row_binlog_and_may_not_write() -> Result<()> {
-    for server in [MariaDb::start(Options::default()).await?, MySql::start(Options::default()).await?] {
+    for server in [
+        MariaDb::start(Options::default()).await?,
+        MySql::start(Options::default()).await?,
+    ] {
         let variables = binlog_variables(&server).await?;
-        ensure!(variables == ["1", "ROW", "FULL"], "{}: {variables:?}", server.kind());
+        ensure!(
+            variables == ["1", "ROW", "FULL"],
+            "{}: {variables:?}",
+            server.kind()
+        );
         let mut conn = Conn::new(server.opts(RELAY)).await?;
-        ensure!(conn.query_drop("CREATE TABLE test.forbidden (id INT)").await.is_err());
-        let statement = if server.kind() == Kind::MySql { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+        ensure!(
+            conn.query_drop("CREATE TABLE test.forbidden (id INT)")
+                .await
+                .is_err()
+        );
+        let statement = if server.kind() == Kind::MySql {
+            "SHOW BINARY LOG STATUS"
+        } else {
+            "SHOW MASTER STATUS"
+        };
         let status: Option<mysql_async::Row> = conn.query_first(statement).await?;
         ensure!(status.is_some(), "the relay user must see the binlog's position");
         conn.disconnect().await?;
@@ -88,7 +111,9 @@ async fn servers_of_one_template_differ_in_identity() -> Result<()> {
 async fn arguments_override_the_defaults_also_on_restart() -> Result<()> {
     let mut server = MySql::start(Options::default().arg("--binlog-row-image=MINIMAL")).await?;
     ensure!(binlog_variables(&server).await? == ["1", "ROW", "MINIMAL"]);
-    server.restart_with(vec!["--binlog-format=STATEMENT".to_owned()]).await?;
+    server
+        .restart_with(vec!["--binlog-format=STATEMENT".to_owned()])
+        .await?;
     ensure!(binlog_variables(&server).await? == ["1", "STATEMENT", "FULL"]);
     Ok(())
 }
@@ -96,10 +121,46 @@ async fn arguments_override_the_defaults_also_on_restart() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_ends_early_is_reported_with_its_log() {
     let begun = Instant::now();
-    let error = MariaDb::start(Options::default().arg("--no-such-option")).await.expect_err("must fail");
+    let error = MariaDb::start(Options::default().arg("--no-such-option"))
+        .await
+        .expect_err("must fail");
     let text = format!("{error:#}");
-    assert!(text.contains("ended with") && text.contains("no-such-option"), "{text}");
+    assert!(
+        text.contains("ended with") && text.contains("no-such-option"),
+        "{text}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn tls_with_our_certificates() -> Result<()> {
+    let certificates = Certificates::generate()?;
+    for kind in [Kind::MariaDb, Kind::MySql] {
+        let server = Server::start(kind, Options::default().tls(&certificates)).await?;
+        let (cert, key) = certificates.client();
+        let identity = ClientIdentity::new(cert.into(), key.into());
+        let tls = SslOpts::default()
+            .with_root_certs(vec![certificates.ca().into()])
+            .with_disable_built_in_roots(true)
+            .with_client_identity(Some(identity));
+        let opts = OptsBuilder::from_opts(server.opts(RELAY)).ssl_opts(tls.clone());
+        let mut conn = Conn::new(opts).await?;
+        let cipher: Option<(String, String)> = conn.query_first("SHOW STATUS LIKE 'Ssl_cipher'").await?;
+        ensure!(
+            cipher.is_some_and(|(_, cipher)| !cipher.is_empty()),
+            "{kind}: not encrypted"
+        );
+        conn.disconnect().await?;
+        // Somebody else's authority is not accepted.
+        let other = Certificates::generate()?;
+        let wrong = tls.with_root_certs(vec![other.ca().into()]);
+        ensure!(
+            Conn::new(OptsBuilder::from_opts(server.opts(RELAY)).ssl_opts(wrong))
+                .await
+                .is_err()
+        );
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -107,7 +168,10 @@ async fn dropped_servers_leave_nothing_behind() -> Result<()> {
     let server = MariaDb::start(Options::default()).await?;
     let (pid, dir) = (server.pid()?, server.dir().to_owned());
     drop(server);
-    ensure!(process::Memory::of(pid).is_err(), "the process outlived its handle");
+    ensure!(
+        process::Memory::of(pid).is_err(),
+        "the process outlived its handle"
+    );
     ensure!(!dir.exists(), "{} was left behind", dir.display());
     Ok(())
 }

@@ -17,14 +17,20 @@ async fn rows(server: &Server) -> Result<DatabaseRows> {
 
 async fn believes_the_truth(kind: Kind, kills: u32) -> Result<()> {
     let mut server = Server::start(kind, Options::default()).await?;
-    let plan = Plan { seed: 7, keys: 200, ..Plan::default() };
+    let plan = Plan {
+        seed: 7,
+        keys: 200,
+        ..Plan::default()
+    };
     let workload = Workload::new(server.opts(server.admin()), SCHEMA, plan).await?;
     let seen = Arc::new(AtomicU64::new(0));
     let progress = Arc::clone(&seen);
     let changes = 1_500 * u64::from(kills + 1);
     let running = workload.clone();
     let run = tokio::spawn(async move {
-        running.run(changes, move |done| progress.store(done, Ordering::Relaxed)).await
+        running
+            .run(changes, move |done| progress.store(done, Ordering::Relaxed))
+            .await
     });
     for kill in 1..=kills {
         // Spread over the run, at whatever the writers happen to do then.
@@ -72,7 +78,11 @@ async fn mysql_holds_what_was_committed_over_kills() -> Result<()> {
 async fn partitioned_keys_runs_in_a_row_and_bulk_loads() -> Result<()> {
     let server = Server::start(Kind::MariaDb, Options::default()).await?;
     let opts = server.opts(server.admin());
-    let plan = Plan { overlapping: false, writers: 3, ..Plan::default() };
+    let plan = Plan {
+        overlapping: false,
+        writers: 3,
+        ..Plan::default()
+    };
     let workload = Workload::new(opts.clone(), SCHEMA, plan).await?;
     workload.run(500, |_| ()).await?;
     workload.run(500, |_| ()).await?;
@@ -82,10 +92,13 @@ async fn partitioned_keys_runs_in_a_row_and_bulk_loads() -> Result<()> {
     let differences = rows(&server).await?.differences(&workload.log());
     ensure!(differences.is_empty(), "{differences:#?}");
 
-    let narrow = mysql_async::OptsBuilder::from_opts(opts).db_name(Some(SCHEMA)).into();
+    let narrow = mysql_async::OptsBuilder::from_opts(opts)
+        .db_name(Some(SCHEMA))
+        .into();
     bulk::narrow(narrow, 5_000, 3).await?;
-    let found: Vec<(u64, u64, u64, u64)> =
-        server.query("SELECT COUNT(*), MAX(id), MIN(LENGTH(c)), MIN(LENGTH(pad)) FROM narrow").await?;
+    let found: Vec<(u64, u64, u64, u64)> = server
+        .query("SELECT COUNT(*), MAX(id), MIN(LENGTH(c)), MIN(LENGTH(pad)) FROM narrow")
+        .await?;
     ensure!(found == [(5_000, 5_000, 119, 59)], "{found:?}");
     Ok(())
 }
@@ -95,7 +108,13 @@ async fn stop_ends_a_run_early() -> Result<()> {
     let server = Server::start(Kind::MariaDb, Options::default()).await?;
     let workload = Workload::new(server.opts(server.admin()), SCHEMA, Plan::default()).await?;
     let stopper = workload.clone();
-    workload.run(u64::MAX, move |done| if done > 100 { stopper.stop() }).await?;
+    workload
+        .run(u64::MAX, move |done| {
+            if done > 100 {
+                stopper.stop()
+            }
+        })
+        .await?;
     let differences = rows(&server).await?.differences(&workload.log());
     ensure!(differences.is_empty(), "{differences:#?}");
     Ok(())

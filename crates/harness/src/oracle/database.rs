@@ -40,13 +40,19 @@ impl DatabaseRows {
         let values: Vec<Option<String>> = values.into_iter().map(text).collect();
         let width = table.key_columns().len();
         let key: Vec<String> = values.iter().take(width).flatten().cloned().collect();
-        let version = values.get(width).cloned().flatten().and_then(|version| version.parse().ok());
+        let version = values
+            .get(width)
+            .cloned()
+            .flatten()
+            .and_then(|version| version.parse().ok());
         match (Key::parse(table, &key), version) {
             (Some(key), Some(version)) => {
                 self.versions.insert(key, version);
                 self.values.insert(key, values);
             }
-            _ => self.strange.push(format!("{} has a row {key:?} that nobody wrote", table.name())),
+            _ => self
+                .strange
+                .push(format!("{} has a row {key:?} that nobody wrote", table.name())),
         }
     }
 
@@ -77,12 +83,18 @@ impl DatabaseRows {
                 };
                 for ((column, cell), value) in log.row(*key, *version).iter().zip(found) {
                     if !cell.is_sql(value.as_deref()) {
-                        problems.push(format!("{key:?} version {version}: {column} is {value:?}, was {cell:?}"));
+                        problems.push(format!(
+                            "{key:?} version {version}: {column} is {value:?}, was {cell:?}"
+                        ));
                     }
                 }
             }
             let known = self.versions.keys().filter(|key| key.table == table);
-            problems.extend(known.filter(|key| !expected.contains_key(key)).map(|key| format!("{key:?} is too many")));
+            problems.extend(
+                known
+                    .filter(|key| !expected.contains_key(key))
+                    .map(|key| format!("{key:?} is too many")),
+            );
         }
         problems
     }

@@ -20,7 +20,10 @@ impl Envelope {
     /// Reads a Debezium JSON object; the error says in words what is missing.
     pub(super) fn parse(payload: &[u8]) -> Result<Envelope, String> {
         let value: Value = serde_json::from_slice(payload).map_err(|error| format!("not JSON: {error}"))?;
-        let name = value.pointer("/source/table").and_then(Value::as_str).ok_or("no source.table")?;
+        let name = value
+            .pointer("/source/table")
+            .and_then(Value::as_str)
+            .ok_or("no source.table")?;
         let table = Table::named(name).ok_or_else(|| format!("table {name} is not the workload's"))?;
         let operation = match value.get("op").and_then(Value::as_str) {
             Some("c") => Operation::Insert,
@@ -30,15 +33,35 @@ impl Envelope {
         };
         let image = |name: &str| value.get(name).and_then(Value::as_object).cloned();
         let (before, after) = (image("before"), image("after"));
-        let newest = if operation == Operation::Delete { &before } else { &after };
+        let newest = if operation == Operation::Delete {
+            &before
+        } else {
+            &after
+        };
         let newest = newest.as_ref().ok_or("the image is missing")?;
-        let values: Option<Vec<String>> =
-            table.key_columns().iter().map(|column| newest.get(*column).and_then(plain)).collect();
+        let values: Option<Vec<String>> = table
+            .key_columns()
+            .iter()
+            .map(|column| newest.get(*column).and_then(plain))
+            .collect();
         let values = values.ok_or("the primary key is missing")?;
         let key = Key::parse(table, &values).ok_or_else(|| format!("no key of {name}: {values:?}"))?;
-        let version = newest.get("version").and_then(Value::as_u64).ok_or("the version is missing")?;
-        let version = if operation == Operation::Delete { version + 1 } else { version };
-        Ok(Envelope { key, version, operation, before, after })
+        let version = newest
+            .get("version")
+            .and_then(Value::as_u64)
+            .ok_or("the version is missing")?;
+        let version = if operation == Operation::Delete {
+            version + 1
+        } else {
+            version
+        };
+        Ok(Envelope {
+            key,
+            version,
+            operation,
+            before,
+            after,
+        })
     }
 
     /// Holds operation and images against what was committed; the error says where they differ.
@@ -84,7 +107,11 @@ fn compare_image(
         }
     }
     if found.len() != expected.len() {
-        return Err(format!("{name} has {} columns, the table has {}", found.len(), expected.len()));
+        return Err(format!(
+            "{name} has {} columns, the table has {}",
+            found.len(),
+            expected.len()
+        ));
     }
     Ok(())
 }

@@ -24,13 +24,29 @@ pub(super) async fn connect(target: SocketAddr, shared: &Shared) -> io::Result<T
 }
 
 /// Runs until both sides have ended; an error ends both at once.
-pub(super) async fn both_ways(client: &mut TcpStream, server: &mut TcpStream, shared: &Shared) -> io::Result<()> {
+pub(super) async fn both_ways(
+    client: &mut TcpStream,
+    server: &mut TcpStream,
+    shared: &Shared,
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     tokio::try_join!(
-        one_way(from_client, to_server, Direction::ToServer, shared, &shared.to_server),
-        one_way(from_server, to_client, Direction::ToClient, shared, &shared.to_client),
+        one_way(
+            from_client,
+            to_server,
+            Direction::ToServer,
+            shared,
+            &shared.to_server
+        ),
+        one_way(
+            from_server,
+            to_client,
+            Direction::ToClient,
+            shared,
+            &shared.to_client
+        ),
     )
     .map(drop)
 }
@@ -47,7 +63,9 @@ async fn one_way(
     loop {
         let limit = passable(&mut weather, direction).await.bytes_per_second;
         // A tenth of a second's worth at a time keeps a slow link smooth.
-        let piece = limit.map_or(PIECE, |rate| usize::try_from(rate / 10).map_or(PIECE, |n| n.clamp(1, PIECE)));
+        let piece = limit.map_or(PIECE, |rate| {
+            usize::try_from(rate / 10).map_or(PIECE, |n| n.clamp(1, PIECE))
+        });
         let length = tokio::select! {
             length = from.read(&mut buffer[..piece]) => length?,
             _ = weather.changed() => continue,
@@ -97,5 +115,9 @@ pub(super) async fn close(mut client: TcpStream, mut server: TcpStream) {
     };
     // Whoever does not answer the end within this time is reset.
     let patience = Duration::from_secs(2);
-    tokio::time::timeout(patience, async { tokio::join!(drain(&mut client), drain(&mut server)) }).await.ok();
+    tokio::time::timeout(patience, async {
+        tokio::join!(drain(&mut client), drain(&mut server))
+    })
+    .await
+    .ok();
 }

@@ -69,20 +69,39 @@ pub(super) fn mysql(dir: &Path, port: u16) -> Vec<String> {
 pub(super) fn seekdb(dir: &Path, port: u16) -> Vec<String> {
     let dir = dir.display().to_string();
     let port = port.to_string();
-    ["--nodaemon", "--port", &port, "--base-dir", &dir, "--log-level", "WARN"].map(str::to_owned).to_vec()
+    [
+        "--nodaemon",
+        "--port",
+        &port,
+        "--base-dir",
+        &dir,
+        "--log-level",
+        "WARN",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// Statements that every start runs before the first login, none of them written to the binlog.
 pub(super) fn write_init_file(path: &Path, more: &[String]) -> Result<()> {
     let create = |login: Login| {
-        format!("CREATE USER IF NOT EXISTS '{}'@'%' IDENTIFIED BY '{}';", login.user, login.password)
+        format!(
+            "CREATE USER IF NOT EXISTS '{}'@'%' IDENTIFIED BY '{}';",
+            login.user, login.password
+        )
     };
     let mut statements = vec![
         "SET SESSION sql_log_bin=0;".to_owned(),
         create(ADMIN),
-        format!("GRANT ALL PRIVILEGES ON *.* TO '{}'@'%' WITH GRANT OPTION;", ADMIN.user),
+        format!(
+            "GRANT ALL PRIVILEGES ON *.* TO '{}'@'%' WITH GRANT OPTION;",
+            ADMIN.user
+        ),
         create(RELAY),
-        format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO '{}'@'%';", RELAY.user),
+        format!(
+            "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO '{}'@'%';",
+            RELAY.user
+        ),
         format!("CREATE DATABASE IF NOT EXISTS `{SCHEMA}`;"),
     ];
     statements.extend(more.iter().cloned());

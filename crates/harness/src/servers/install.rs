@@ -72,19 +72,24 @@ fn version(program: &Path) -> Result<String> {
 
 /// An initialised data directory of this server version, made on first use and kept beside the programs.
 pub(super) fn template(kind: Kind, program: &Path) -> Result<PathBuf> {
-    let version: String = version(program)?
-        .split_once("Ver ")
-        .map_or_else(|| "unknown".to_owned(), |(_, rest)| rest.chars().take_while(|c| *c != ' ').collect());
+    let version: String = version(program)?.split_once("Ver ").map_or_else(
+        || "unknown".to_owned(),
+        |(_, rest)| rest.chars().take_while(|c| *c != ' ').collect(),
+    );
     let templates = deps_dir().join("templates");
     fs::create_dir_all(&templates).with_context(|| format!("creating {}", templates.display()))?;
     let ready = templates.join(format!("{}-{version}", kind.item()));
     // Several test processes may want it at once: one makes it, the others wait at the lock.
-    let lock = File::create(templates.join(format!("{}.lock", kind.item()))).context("creating a lock file")?;
+    let lock =
+        File::create(templates.join(format!("{}.lock", kind.item()))).context("creating a lock file")?;
     lock.lock().context("waiting for the template's lock")?;
     if ready.is_dir() {
         return Ok(ready);
     }
-    let part = tempfile::Builder::new().prefix("part-").tempdir_in(&templates).context("creating a template")?;
+    let part = tempfile::Builder::new()
+        .prefix("part-")
+        .tempdir_in(&templates)
+        .context("creating a template")?;
     let data = part.path().join("data");
     initialise(kind, program, &data)?;
     // Its own identity is what a copy must not share.
@@ -99,13 +104,21 @@ fn initialise(kind: Kind, program: &Path, data: &Path) -> Result<()> {
             let script = on_path("mariadb-install-db")
                 .with_context(|| format!("mariadb-install-db is missing: run {INSTALL_SCRIPT} mariadb"))?;
             let mut command = Command::new(script);
-            command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+            command.args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ]);
             command.args(["--skip-name-resolve", "--innodb-log-file-size=32M"]);
             command
         }
         Kind::MySql => {
             let mut command = Command::new(program);
-            command.args(["--no-defaults", "--initialize-insecure", "--innodb-redo-log-capacity=64M"]);
+            command.args([
+                "--no-defaults",
+                "--initialize-insecure",
+                "--innodb-redo-log-capacity=64M",
+            ]);
             command
         }
         Kind::Seekdb => bail!("seekdb initialises itself"),
@@ -114,10 +127,15 @@ fn initialise(kind: Kind, program: &Path, data: &Path) -> Result<()> {
         command.arg(user);
     }
     command.arg(format!("--datadir={}", data.display()));
-    let output = command.output().with_context(|| format!("initialising a data directory of {kind}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("initialising a data directory of {kind}"))?;
     if !output.status.success() {
         let text = [output.stdout, output.stderr].concat();
-        bail!("initialising a data directory of {kind} failed:\n{}", String::from_utf8_lossy(&text));
+        bail!(
+            "initialising a data directory of {kind} failed:\n{}",
+            String::from_utf8_lossy(&text)
+        );
     }
     Ok(())
 }
@@ -131,10 +149,22 @@ pub(super) fn user_argument() -> Result<Option<&'static str>> {
 
 /// Copies a directory tree; holes in files stay holes.
 pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    let arguments: [&OsStr; 4] = ["-a".as_ref(), "--sparse=always".as_ref(), from.as_os_str(), to.as_os_str()];
-    let output = Command::new("cp").args(arguments).output().context("running cp")?;
+    let arguments: [&OsStr; 4] = [
+        "-a".as_ref(),
+        "--sparse=always".as_ref(),
+        from.as_os_str(),
+        to.as_os_str(),
+    ];
+    let output = Command::new("cp")
+        .args(arguments)
+        .output()
+        .context("running cp")?;
     if !output.status.success() {
-        bail!("copying {} failed: {}", from.display(), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "copying {} failed: {}",
+            from.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(())
 }

@@ -23,13 +23,22 @@ impl Workload {
     pub async fn huge_transaction(&self, rows: u64) -> Result<Duration> {
         let begun = Instant::now();
         let first = self.journal.fetch_add(rows, Ordering::Relaxed);
-        let mut conn = Conn::new(self.opts.clone()).await.context("connecting the workload")?;
+        let mut conn = Conn::new(self.opts.clone())
+            .await
+            .context("connecting the workload")?;
         conn.query_drop("START TRANSACTION").await?;
         let mut changes = Vec::new();
         let mut sql = String::new();
         for number in first..first + rows {
-            let key = Key { table: Table::Journal, number: u32::try_from(number).context("journal is full")? };
-            sql.push_str(if sql.is_empty() { "INSERT INTO journal VALUES (" } else { ",(" });
+            let key = Key {
+                table: Table::Journal,
+                number: u32::try_from(number).context("journal is full")?,
+            };
+            sql.push_str(if sql.is_empty() {
+                "INSERT INTO journal VALUES ("
+            } else {
+                ",("
+            });
             for (index, (_, cell)) in content::row(self.plan.seed, key, 1).iter().enumerate() {
                 if index > 0 {
                     sql.push(',');
@@ -44,7 +53,9 @@ impl Workload {
             }
         }
         let at_us = now_us();
-        conn.query_drop("COMMIT").await.context("committing a huge transaction")?;
+        conn.query_drop("COMMIT")
+            .await
+            .context("committing a huge transaction")?;
         self.log.committed(&changes, at_us);
         conn.disconnect().await.context("closing a connection")?;
         Ok(begun.elapsed())
@@ -59,13 +70,17 @@ pub async fn narrow(opts: Opts, rows: u64, writers: u64) -> Result<Duration> {
         bail!("the narrow load needs a writer and a multiple of {NARROW_TRANSACTION} rows");
     }
     let opts: Opts = OptsBuilder::from_opts(opts).into();
-    let mut conn = Conn::new(opts.clone()).await.context("connecting the narrow load")?;
+    let mut conn = Conn::new(opts.clone())
+        .await
+        .context("connecting the narrow load")?;
     conn.query_drop(
         "CREATE TABLE IF NOT EXISTS narrow (id INT NOT NULL PRIMARY KEY, k INT NOT NULL, \
          c CHAR(120) NOT NULL, pad CHAR(60) NOT NULL)",
     )
     .await?;
-    let last: Option<u64> = conn.query_first("SELECT COALESCE(MAX(id), 0) FROM narrow").await?;
+    let last: Option<u64> = conn
+        .query_first("SELECT COALESCE(MAX(id), 0) FROM narrow")
+        .await?;
     let last = last.unwrap_or_default();
     conn.disconnect().await.context("closing a connection")?;
 
@@ -92,7 +107,11 @@ async fn narrow_writer(opts: Opts, last: u64, from: u64, to: u64) -> Result<()> 
         // A single statement is a transaction of its own; several travel together to save round trips.
         let rows = (1..=NARROW_TRANSACTION).map(|row| last + transaction * NARROW_TRANSACTION + row);
         for (index, id) in rows.enumerate() {
-            sql.push_str(if index == 0 { "INSERT INTO narrow VALUES (" } else { ",(" });
+            sql.push_str(if index == 0 {
+                "INSERT INTO narrow VALUES ("
+            } else {
+                ",("
+            });
             sql.push_str(&format!("{id},{},'", rng.i32(0..1_000_000)));
             digits(&mut rng, &mut sql, 119);
             sql.push_str("','");
@@ -111,6 +130,10 @@ async fn narrow_writer(opts: Opts, last: u64, from: u64, to: u64) -> Result<()> 
 /// Groups of eleven digits with dashes between them, as the well-known benchmark has them.
 fn digits(rng: &mut Rng, out: &mut String, length: usize) {
     for place in 0..length {
-        out.push(if place % 12 == 11 { '-' } else { char::from(b'0' + rng.u8(0..10)) });
+        out.push(if place % 12 == 11 {
+            '-'
+        } else {
+            char::from(b'0' + rng.u8(0..10))
+        });
     }
 }

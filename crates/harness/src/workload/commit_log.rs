@@ -58,7 +58,10 @@ pub struct Totals {
 impl CommitLog {
     /// An empty log of rows whose content grows from `seed`.
     pub fn new(seed: u64) -> CommitLog {
-        CommitLog { seed, state: Mutex::default() }
+        CommitLog {
+            seed,
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -69,7 +72,10 @@ impl CommitLog {
     pub fn committed(&self, changes: &[(Key, Operation)], at_us: u64) {
         let mut state = self.state();
         for (key, operation) in changes {
-            state.keys.entry(*key).or_default().push(Commit { operation: *operation, at_us });
+            state.keys.entry(*key).or_default().push(Commit {
+                operation: *operation,
+                at_us,
+            });
         }
         state.changes += changes.len() as u64;
         state.transactions += 1;
@@ -115,7 +121,11 @@ impl CommitLog {
         let state = self.state();
         let of_table = state.keys.iter().filter(|(key, _)| key.table == table);
         of_table
-            .filter(|(_, commits)| commits.last().is_some_and(|last| last.operation != Operation::Delete))
+            .filter(|(_, commits)| {
+                commits
+                    .last()
+                    .is_some_and(|last| last.operation != Operation::Delete)
+            })
             .map(|(key, commits)| (*key, commits.len() as u64))
             .collect()
     }

@@ -187,16 +187,28 @@ pub fn row(seed: u64, key: Key, version: u64) -> Vec<(&'static str, Cell)> {
             ^ version.wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
             ^ ((key.table as u64) << 61),
     );
-    let mut row: Vec<(&'static str, Cell)> = key.table.key_columns().iter().copied().zip(key.values()).collect();
+    let mut row: Vec<(&'static str, Cell)> = key
+        .table
+        .key_columns()
+        .iter()
+        .copied()
+        .zip(key.values())
+        .collect();
     row.push(("version", Cell::Integer(i128::from(version))));
     match key.table {
         Table::Accounts => {
             row.push(("owner", Cell::Text(text(&mut rng, 20))));
             let units = rng.i64(-1_000_000_000..1_000_000_000);
             let sign = if units < 0 { "-" } else { "" };
-            row.push(("balance", Cell::Decimal(format!("{sign}{}.{:04}", units.abs(), rng.u16(1..10_000)))));
+            row.push((
+                "balance",
+                Cell::Decimal(format!("{sign}{}.{:04}", units.abs(), rng.u16(1..10_000))),
+            ));
             row.push(("points", Cell::Integer(i128::from(rng.u64(..)))));
-            row.push(("delta", nullable(&mut rng, |rng| Cell::Integer(i128::from(rng.i32(..))))));
+            row.push((
+                "delta",
+                nullable(&mut rng, |rng| Cell::Integer(i128::from(rng.i32(..)))),
+            ));
             row.push(("rate", Cell::Double(f64::from(rng.i32(-80_000..80_000)) / 8.0)));
             row.push(("opened", Cell::Text(datetime(&mut rng))));
             let length = if rng.u8(..) < 8 { 4_000 } else { 60 };
@@ -221,16 +233,28 @@ fn datetime(rng: &mut Rng) -> String {
     let micros = rng.u32(0..100_000) * 10 + rng.u32(1..10);
     let (year, month, day) = (rng.u16(1971..2100), rng.u8(1..13), rng.u8(1..29));
     let (hour, minute, second) = (rng.u8(0..24), rng.u8(0..60), rng.u8(0..60));
-    write!(text, "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}").ok();
+    write!(
+        text,
+        "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{micros:06}"
+    )
+    .ok();
     text
 }
 
 /// Up to `limit` characters with what JSON and SQL must escape, and of every UTF-8 length.
 fn text(rng: &mut Rng, limit: usize) -> String {
-    const ODD: [char; 12] = ['\'', '"', '\\', '\n', '\t', '\u{1}', '/', 'ö', '漢', '字', '🦀', '\u{2028}'];
+    const ODD: [char; 12] = [
+        '\'', '"', '\\', '\n', '\t', '\u{1}', '/', 'ö', '漢', '字', '🦀', '\u{2028}',
+    ];
     let length = rng.usize(0..=limit);
     (0..length)
-        .map(|_| if rng.u8(..) < 24 { ODD[rng.usize(..ODD.len())] } else { rng.alphanumeric() })
+        .map(|_| {
+            if rng.u8(..) < 24 {
+                ODD[rng.usize(..ODD.len())]
+            } else {
+                rng.alphanumeric()
+            }
+        })
         .collect()
 }
 
@@ -243,18 +267,27 @@ mod tests {
         for table in Table::ALL {
             for number in [0, 1, 6, 7, 99, 100, 101, 123_456] {
                 let key = Key { table, number };
-                let values: Vec<String> =
-                    key.values().iter().map(|cell| cell.sql().trim_matches('\'').to_owned()).collect();
+                let values: Vec<String> = key
+                    .values()
+                    .iter()
+                    .map(|cell| cell.sql().trim_matches('\'').to_owned())
+                    .collect();
                 assert_eq!(Key::parse(table, &values), Some(key));
             }
         }
-        assert_eq!(Key::parse(Table::Stock, &["9".to_owned(), "sku-000000".to_owned()]), None);
+        assert_eq!(
+            Key::parse(Table::Stock, &["9".to_owned(), "sku-000000".to_owned()]),
+            None
+        );
         assert_eq!(Key::parse(Table::Journal, &["-1".to_owned()]), None);
     }
 
     #[test]
     fn content_depends_on_seed_key_and_version_alone() {
-        let key = Key { table: Table::Accounts, number: 5 };
+        let key = Key {
+            table: Table::Accounts,
+            number: 5,
+        };
         assert_eq!(row(1, key, 2), row(1, key, 2));
         assert_ne!(row(1, key, 2), row(2, key, 2));
         assert_ne!(row(1, key, 2)[2..], row(1, key, 3)[2..]);

@@ -33,7 +33,12 @@ struct Script {
 
 impl Writer {
     pub(super) fn new(workload: Workload, number: u32, rng: Rng) -> Writer {
-        Writer { workload, number, rng, conn: None }
+        Writer {
+            workload,
+            number,
+            rng,
+            conn: None,
+        }
     }
 
     pub(super) async fn close(mut self) -> Result<()> {
@@ -63,7 +68,9 @@ impl Writer {
             let mut conn = self.connection().await?;
             if let Err(error) = conn.query_drop(&script.sql).await {
                 // Nothing is committed before COMMIT was sent. The connection is dropped, its transaction with it.
-                retryable(&error).then_some(()).with_context(|| format!("running a transaction: {error}"))?;
+                retryable(&error)
+                    .then_some(())
+                    .with_context(|| format!("running a transaction: {error}"))?;
                 continue;
             }
             if roll_back {
@@ -77,7 +84,11 @@ impl Writer {
             let at_us = now_us();
             if let Err(error) = conn.query_drop("COMMIT").await {
                 drop(conn);
-                if !self.was_committed(&script).await.with_context(|| format!("after {error}"))? {
+                if !self
+                    .was_committed(&script)
+                    .await
+                    .with_context(|| format!("after {error}"))?
+                {
                     continue;
                 }
                 workload.log.resolved();
@@ -94,10 +105,18 @@ impl Writer {
     fn choose_keys(&mut self) -> BTreeSet<Key> {
         let plan = &self.workload.plan;
         let limit = plan.max_rows.max(1);
-        let count = if self.rng.u8(..) < 16 { limit } else { self.rng.u32(1..=limit.min(6)) };
+        let count = if self.rng.u8(..) < 16 {
+            limit
+        } else {
+            self.rng.u32(1..=limit.min(6))
+        };
         let mut keys = BTreeSet::new();
         for _ in 0..count {
-            let table = if self.rng.bool() { Table::Accounts } else { Table::Stock };
+            let table = if self.rng.bool() {
+                Table::Accounts
+            } else {
+                Table::Stock
+            };
             let mut number = self.rng.u32(0..plan.keys.max(1));
             if !plan.overlapping {
                 number = number - number % plan.writers + self.number;
@@ -111,8 +130,11 @@ impl Writer {
     }
 
     fn write_script(&mut self, guards: &[(Key, MutexGuard<'_, RowState>)]) -> Script {
-        let mut script =
-            Script { sql: "START TRANSACTION".to_owned(), changes: Vec::new(), states: Vec::new() };
+        let mut script = Script {
+            sql: "START TRANSACTION".to_owned(),
+            changes: Vec::new(),
+            states: Vec::new(),
+        };
         for (key, guard) in guards {
             let mut state = **guard;
             // Now and then a row changes several times in one transaction. The first row changes once: it is
@@ -128,7 +150,12 @@ impl Writer {
                 state.version += 1;
                 state.exists = operation != Operation::Delete;
                 script.sql.push(';');
-                script.sql.push_str(&statement(self.workload.plan.seed, *key, operation, state.version));
+                script.sql.push_str(&statement(
+                    self.workload.plan.seed,
+                    *key,
+                    operation,
+                    state.version,
+                ));
                 script.changes.push((*key, operation));
             }
             script.states.push((*key, state));
@@ -157,8 +184,14 @@ impl Writer {
     /// Asks the database whether a commit without an answer took place. The read waits for the row's lock, so
     /// a commit that is still under way is waited for; and nobody else may change the key meanwhile.
     async fn was_committed(&mut self, script: &Script) -> Result<bool> {
-        let Some((key, state)) = script.states.first() else { return Ok(false) };
-        let sql = format!("SELECT version FROM {} WHERE {} FOR UPDATE", key.table.name(), key.condition());
+        let Some((key, state)) = script.states.first() else {
+            return Ok(false);
+        };
+        let sql = format!(
+            "SELECT version FROM {} WHERE {} FOR UPDATE",
+            key.table.name(),
+            key.condition()
+        );
         loop {
             let mut conn = self.connection().await?;
             let found: Result<Option<u64>, Error> = conn.query_first(&sql).await;
