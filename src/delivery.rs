@@ -392,3 +392,6 @@ impl Core {
         self.halted.get_or_insert(failure);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,4 +3,6 @@
 mod configuration;
 mod layers;
 mod preflight;
+mod relay;
+mod rig;
 mod simulation;

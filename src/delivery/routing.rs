@@ -119,3 +119,79 @@ impl Refresh {
         self.next_at = retry_at;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, state: ShardState, begin: u128, parents: &[&str]) -> Shard {
+        Shard {
+            id: ShardId::from(id),
+            state,
+            begin,
+            end: u128::MAX,
+            parents: parents.iter().copied().map(ShardId::from).collect(),
+        }
+    }
+
+    fn chosen(shards: &[Shard]) -> Vec<(String, bool)> {
+        let routes = routes(shards);
+        routes.iter().map(|r| (r.shard.to_string(), r.open)).collect()
+    }
+
+    #[test]
+    fn a_split_moves_keys_only_once_its_children_take_records() {
+        use ShardState::{Active, Closed, Opening};
+        let split = |parent, left, right| {
+            chosen(&[
+                shard("0", parent, 0, &[]),
+                shard("1", Active, 50, &[]),
+                shard("2", left, 0, &["0"]),
+                shard("3", right, 25, &["0"]),
+            ])
+        };
+        let named = |names: &[(&str, bool)]| -> Vec<(String, bool)> {
+            names.iter().map(|(id, open)| ((*id).to_owned(), *open)).collect()
+        };
+        let before = named(&[("0", true), ("1", true)]);
+        assert_eq!(split(Active, Opening, Opening), before);
+        let half = named(&[("2", true), ("3", false), ("1", true)]);
+        assert_eq!(split(Closed, Active, Opening), half);
+        let after = named(&[("2", true), ("3", true), ("1", true)]);
+        assert_eq!(split(Closed, Active, Active), after);
+        assert_eq!(split(Active, Active, Active), after, "a stale parent state");
+    }
+
+    #[test]
+    fn a_key_goes_to_the_greatest_begin_that_is_not_above_it() {
+        let lanes = [Lane::new("0".into(), 10, true), Lane::new("1".into(), 20, true)];
+        let cases = [
+            (9, None),
+            (10, Some(0)),
+            (19, Some(0)),
+            (20, Some(1)),
+            (u128::MAX, Some(1)),
+        ];
+        for (hash, lane) in cases {
+            assert_eq!(lane_of(&lanes, hash), lane, "{hash}");
+        }
+        assert_eq!(lane_of(&[], 5), None);
+    }
+
+    #[test]
+    fn i4_a_lane_keeps_its_keys_only_if_both_ends_of_its_range_stay() {
+        let lanes = [Lane::new("0".into(), 0, true), Lane::new("1".into(), 50, true)];
+        let keeps = |shards: &[Shard]| [0, 1].map(|at| keeps_its_keys(&lanes, at, &routes(shards)));
+        let active = |id, begin| shard(id, ShardState::Active, begin, &[]);
+        assert_eq!(keeps(&[active("0", 0), active("1", 50)]), [true, true]);
+        assert_eq!(
+            keeps(&[active("0", 0), active("2", 50), active("3", 75)]),
+            [true, false]
+        );
+        assert_eq!(
+            keeps(&[active("2", 0), active("3", 25), active("1", 50)]),
+            [false, true]
+        );
+        assert_eq!(keeps(&[active("0", 0)]), [false, false]);
+    }
+}
