@@ -8,4 +8,5 @@ pub mod http;
 pub mod position;
 pub mod record;
 pub mod retry;
+pub mod store;
 pub mod telemetry;
