@@ -298,3 +298,56 @@ fn a_reader_that_leaves_early_is_no_failure() {
     let status = collector.command.stdout(writer).status().unwrap();
     assert_eq!(status.code(), Some(0));
 }
+
+/// The table of options in the README is the one that the product reads. `UPDATE=1` writes it.
+#[test]
+fn the_readme_has_the_table_of_options() {
+    let (begin, end) = ("<!-- options:begin -->\n", "<!-- options:end -->");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(begin).unwrap();
+    let (table, after) = rest.split_once(end).unwrap();
+    let expected = format!("\n{}\n", cdc_collector::config::options::markdown());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, format!("{before}{begin}{expected}{end}{after}")).unwrap();
+    } else {
+        assert_eq!(table, expected, "UPDATE=1 cargo test the_readme_has writes it");
+    }
+}
+
+/// What a container's user gets wrong is said before the collector starts.
+#[test]
+fn the_entrypoint_says_what_cannot_be_written_and_passes_the_rest_on() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/entrypoint.sh");
+    let entrypoint = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Command::new("sh")
+            .arg(script)
+            .args(arguments)
+            .env("CDC_COLLECTOR_BIN", env!("CARGO_BIN_EXE_cdc-collector"))
+            .envs(environment.iter().copied())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), stdout, stderr)
+    };
+    let (code, _, stderr) = entrypoint(&[], &[("DATA_DIR", "/dev/null/data")]);
+    assert!(
+        code == Some(78) && stderr.contains("DATA_DIR=/dev/null/data"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = entrypoint(&["run"], &[("LOG_DIR", "/dev/null/logs")]);
+    assert!(
+        code == Some(78) && stderr.contains("LOG_DIR=/dev/null/logs"),
+        "{stderr}"
+    );
+    let (code, stdout, _) = entrypoint(&["--version"], &[]);
+    assert!(
+        code == Some(0) && stdout.starts_with("cdc-collector "),
+        "{stdout}"
+    );
+    let (code, stdout, _) = entrypoint(&["echo", "as", "it", "is"], &[("DATA_DIR", "/dev/null")]);
+    assert!(code == Some(0) && stdout == "as it is\n", "{stdout}");
+}
