@@ -3,15 +3,27 @@
 //! Owns I12: no socket opens before every option is valid, all problems are reported at once, and a secret is
 //! never printed.
 
+mod check;
 pub mod filter;
+mod forms;
+mod layers;
+pub mod options;
+mod problem;
+mod reader;
+mod show;
 
+use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::position::{FilePosition, GtidSet};
 use crate::retry::Delays;
 use filter::TableFilter;
+
+pub use check::Loaded;
+pub use layers::{Origin, Raw, Sources};
+pub use problem::{Problem, Problems};
 
 /// Everything the collector can be told. Checked: whoever holds one need not check again.
 #[derive(Clone, Debug)]
@@ -32,6 +44,16 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Whether a halt ends the process with exit code 1 (`EXIT_ON_HALT`).
     pub exit_on_halt: bool,
+}
+
+impl Config {
+    /// Reads every layer and checks the result.
+    ///
+    /// # Errors
+    /// Every problem at once; none of them shows a secret.
+    pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+        Raw::gather(sources).check()
+    }
 }
 
 /// The source (`DATABASE_*`).
@@ -219,6 +241,38 @@ impl Secret {
         Self {
             value: value.into(),
             file: None,
+        }
+    }
+
+    /// A secret whose value is in a file; a newline at its end is not part of it.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not UTF-8, or is larger than any secret.
+    pub fn from_file(path: &Path) -> std::io::Result<Self> {
+        /// A security token has about a kilobyte; a path that leads to a device must not be read for ever.
+        const LARGEST: u64 = 64 * 1024;
+        let mut value = String::new();
+        let read = std::fs::File::open(path)?
+            .take(LARGEST + 1)
+            .read_to_string(&mut value)?;
+        if u64::try_from(read).is_ok_and(|read| read > LARGEST) {
+            return Err(std::io::Error::other("it is larger than 64 KiB"));
+        }
+        let text = value.strip_suffix('\n').unwrap_or(&value);
+        Ok(Self {
+            value: text.strip_suffix('\r').unwrap_or(text).to_owned(),
+            file: Some(path.to_owned()),
+        })
+    }
+
+    /// The secret as its file has it now, for when it was refused; the same value if there is no file.
+    ///
+    /// # Errors
+    /// The file can no longer be read.
+    pub fn read_again(&self) -> std::io::Result<Self> {
+        match &self.file {
+            Some(path) => Self::from_file(path),
+            None => Ok(self.clone()),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Relays committed row changes from an OceanBase / MySQL / MariaDB binlog to Alibaba Cloud DataHub.
 
+pub mod app;
 pub mod change;
+pub mod cli;
 pub mod config;
+pub mod http;
 pub mod position;
 pub mod record;
 pub mod retry;

@@ -1,3 +1,114 @@
-//! The command.
+//! The command: command line → configuration → logs and metrics → runtime → the relay → exit code.
 
-fn main() {}
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use cdc_collector::app::{self, ExitReason};
+use cdc_collector::cli::{Cli, Command};
+use cdc_collector::config::{Config, Loaded, Raw, Sources};
+use cdc_collector::{http, telemetry};
+use clap::Parser as _;
+
+/// Halted, or a check that did not pass.
+const FAILED: u8 = 1;
+/// EX_SOFTWARE of sysexits.h: a bug.
+const INTERNAL: u8 = 70;
+/// EX_CONFIG of sysexits.h: the configuration has to be changed first.
+const CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Asking for help or for the version comes this way too, with exit code 0.
+        Err(answer) => {
+            let code = u8::try_from(answer.exit_code()).unwrap_or(FAILED);
+            return after_writing(answer.print(), ExitCode::from(code));
+        }
+    };
+    let sources = cli.sources(std::env::vars_os());
+    match cli.command.unwrap_or(Command::Run) {
+        Command::Run => with_config(&sources, run),
+        Command::Check => with_config(&sources, check),
+        Command::Config => show_config(&sources),
+        Command::Healthcheck => match http::probe::live(Raw::gather(&sources).listen()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => fail(FAILED, &sentence),
+        },
+    }
+}
+
+fn with_config(sources: &Sources, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    match Config::load(sources) {
+        Ok(loaded) => then(loaded),
+        Err(problems) => fail(CONFIG, &problems.to_string()),
+    }
+}
+
+fn run(loaded: Loaded) -> ExitCode {
+    let telemetry = match telemetry::init(&loaded.config.logging) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(INTERNAL, &error.to_string()),
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let reason = match runtime() {
+        Ok(runtime) => runtime.block_on(app::run(loaded.config, telemetry.metrics.clone())),
+        Err(error) => return fail(INTERNAL, &format!("the runtime did not start: {error}")),
+    };
+    match reason {
+        ExitReason::Stopped => ExitCode::SUCCESS,
+        ExitReason::Halted => ExitCode::from(FAILED),
+        ExitReason::Internal => ExitCode::from(INTERNAL),
+    }
+}
+
+fn check(loaded: Loaded) -> ExitCode {
+    let report = match runtime() {
+        Ok(runtime) => runtime.block_on(app::check(loaded.config)),
+        Err(error) => return fail(INTERNAL, &format!("the runtime did not start: {error}")),
+    };
+    let mut text = String::new();
+    for warning in &loaded.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text.push_str(report.text.trim_end());
+    let code = if report.passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    };
+    after_writing(writeln!(io::stdout(), "{text}"), code)
+}
+
+fn show_config(sources: &Sources) -> ExitCode {
+    let raw = Raw::gather(sources);
+    let code = match raw.check() {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(problems) => fail(CONFIG, &problems.to_string()),
+    };
+    after_writing(write!(io::stdout(), "{}", raw.to_yaml()), code)
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("relay")
+        .build()
+}
+
+/// What to exit with after writing to standard output. A reader that has seen enough and left (`| head`) is no
+/// failure of ours.
+fn after_writing(written: io::Result<()>, code: ExitCode) -> ExitCode {
+    match written {
+        Ok(()) => code,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        Err(error) => fail(FAILED, &format!("cannot write to standard output: {error}")),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    // If standard error is gone, the exit code still tells.
+    drop(writeln!(io::stderr(), "cdc-collector: {message}"));
+    ExitCode::from(code)
+}

@@ -1,3 +1,5 @@
-//! Tests of the product against real servers.
+//! One integration binary: everything here sees the product from outside.
 
+mod configuration;
+mod layers;
 mod preflight;

@@ -1,0 +1,102 @@
+//! The command line: what can be asked for, and the few options that are worth typing.
+//!
+//! Everything else is configuration; an option given here is one more layer on top of it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Sources;
+use crate::telemetry;
+
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (commit {})", telemetry::VERSION, telemetry::COMMIT));
+
+/// Relays committed row changes from an OceanBase, MySQL or MariaDB binlog to Alibaba Cloud DataHub.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cdc-collector",
+    version = VERSION.as_str(),
+    after_help = "\
+Options are read from application.yml, the environment and the command line; later ones win.
+At least these must be given:
+  DATABASE_HOST  DATAHUB_ENDPOINT  DATAHUB_ACCESS_ID  DATAHUB_ACCESS_KEY
+Any secret can be in a file instead: DATABASE_PASSWORD_FILE=/run/secrets/password and so on.
+`cdc-collector config` lists every option with its value and where it comes from.
+
+Exit codes: 0 done; 1 halted with EXIT_ON_HALT, or a check failed; 2 wrong command line;
+70 a bug; 78 invalid configuration."
+)]
+pub struct Cli {
+    /// What to do; `run` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Configuration file [default: $APPLICATION_YML, or application.yml in this directory if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Least severe message to log: error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+
+    /// Port of the health and metrics endpoints
+    #[arg(long, global = true, value_name = "PORT")]
+    port: Option<String>,
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Relay until told to stop
+    Run,
+    /// Look at the database and at DataHub, say what would not work, relay nothing
+    Check,
+    /// Print the effective configuration as YAML, with the origin of each value and without secrets
+    Config,
+    /// Ask a running collector on this machine whether it is alive; exit code 0 if it is
+    Healthcheck,
+}
+
+impl Cli {
+    /// The layers that the configuration is made of, given the process's environment.
+    pub fn sources(&self, environment: impl Iterator<Item = (OsString, OsString)>) -> Sources {
+        let mut command_line = Vec::new();
+        if let Some(level) = &self.log_level {
+            command_line.push(("logging.level", level.clone()));
+        }
+        if let Some(port) = &self.port {
+            command_line.push(("monitoring.port", port.clone()));
+        }
+        Sources {
+            file: self.config.clone(),
+            environment: environment.collect(),
+            command_line,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_on_either_side_of_the_command() {
+        for line in [["x", "--port", "9", "config"], ["x", "config", "--port", "9"]] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            assert_eq!(cli.command, Some(Command::Config));
+            assert_eq!(
+                cli.sources(std::iter::empty()).command_line,
+                [("monitoring.port", String::from("9"))]
+            );
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! What the collector's facts mean to a probe: alive, ready, and why not. Pure; the one table of these rules.
+//!
+//! Liveness asks only whether our own loops run: restarting the process cures nothing else. Readiness asks
+//! whether rows flow, or would if there were any: idleness is proven by heartbeats, and either side falling
+//! silent shows within a minute.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::retry::{Disposition, Failure, Reason};
+
+/// How long a lost connection may be away before the collector counts as not ready: proxies and failovers close
+/// connections in passing, and readiness should not flap with them.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The collector's state in one word: `status` in `/health`, the label of `cdc_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Rows flow, or would.
+    Ok,
+    /// Something is wrong that may pass.
+    Degraded,
+    /// Not yet streaming for the first time.
+    Starting,
+    /// The database's connection is being made again.
+    Reconnecting,
+    /// The connection is given back on purpose while the destination takes nothing.
+    Parked,
+    /// Another collector is at work.
+    Standby,
+    /// Only a person can help.
+    Halted,
+    /// Stopping.
+    Draining,
+}
+
+impl State {
+    /// Every state, for the one-hot metric.
+    pub const ALL: [State; 8] = [
+        State::Ok,
+        State::Degraded,
+        State::Starting,
+        State::Reconnecting,
+        State::Parked,
+        State::Standby,
+        State::Halted,
+        State::Draining,
+    ];
+
+    /// The word itself.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Degraded => "degraded",
+            State::Starting => "starting",
+            State::Reconnecting => "reconnecting",
+            State::Parked => "parked",
+            State::Standby => "standby",
+            State::Halted => "halted",
+            State::Draining => "draining",
+        }
+    }
+}
+
+/// Where the source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// Not connected; `since` is when the connection was lost or the start.
+    Connecting {
+        /// A moment on the clock of [`Facts`].
+        since: Duration,
+    },
+    /// The dump runs.
+    Streaming,
+    /// Closed on purpose while the destination takes nothing.
+    Parked,
+    /// Waiting for another collector of the group to go.
+    Standby,
+}
+
+/// What is known at a moment. Moments are durations since one fixed start, as is the `now` they are compared with.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Where the source is.
+    pub source: SourceState,
+    /// Whether it has streamed at all in this process.
+    pub has_streamed: bool,
+    /// Why the source is not streaming, if it failed.
+    pub source_failure: Option<Reason>,
+    /// When the last event or heartbeat arrived.
+    pub last_byte: Option<Duration>,
+    /// How often an idle database sends a heartbeat.
+    pub heartbeat: Duration,
+    /// Whether the start position is settled.
+    pub position_resolved: bool,
+    /// When the first DataHub call failed since one succeeded; `None` after a success or before any call.
+    pub datahub_failing_since: Option<Duration>,
+    /// Consecutive failures of one DataHub call.
+    pub datahub_failures: u32,
+    /// The last of them.
+    pub datahub_failure: Option<Reason>,
+    /// So many of them make the collector not ready (`RETRY_MAX_ATTEMPTS`).
+    pub alarm_attempts: u32,
+    /// When the oldest unacknowledged record was received.
+    pub oldest_unacked: Option<Duration>,
+    /// So old it may become (`READY_MAX_UNACKED_SECONDS`).
+    pub max_unacked: Duration,
+    /// The failure that only a person can end.
+    pub halted: Option<Failure>,
+    /// Whether a stop is under way.
+    pub draining: bool,
+    /// When each internal loop last went round.
+    pub ticks: Vec<(&'static str, Duration)>,
+    /// So long a loop may be silent (`LIVENESS_STALL_SECONDS`).
+    pub liveness_stall: Duration,
+}
+
+/// What the facts mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// The state in one word.
+    pub status: State,
+    /// Whether `/health/live` is 200.
+    pub live: bool,
+    /// Whether `/health/ready` is 200.
+    pub ready: bool,
+    /// Stable code of what is wrong; `ok` if nothing is.
+    pub reason_code: Cow<'static, str>,
+    /// One sentence for people.
+    pub summary: String,
+    /// What to do, where a person can do something.
+    pub remedy: Option<Cow<'static, str>>,
+}
+
+impl Verdict {
+    /// Judges the facts. The first rule that applies decides; worse news come first.
+    pub fn of(facts: &Facts, now: Duration) -> Self {
+        let mut verdict = facts.state(now);
+        let silent = facts
+            .ticks
+            .iter()
+            .map(|(name, at)| (name, now.saturating_sub(*at)))
+            .find(|(_, silence)| *silence > facts.liveness_stall);
+        if let Some((name, silence)) = silent {
+            verdict.live = false;
+            verdict.ready = false;
+            if verdict.status == State::Ok {
+                verdict.status = State::Degraded;
+            }
+            verdict.reason_code = Cow::Borrowed("loop_stalled");
+            verdict.summary = format!("the {name} loop has not gone round for {} s", silence.as_secs());
+            verdict.remedy = Some(Cow::Borrowed(
+                "restart the collector and report this as a bug, with its log",
+            ));
+        }
+        verdict
+    }
+
+    fn ready(status: State, code: &'static str, summary: impl Into<String>) -> Self {
+        Self {
+            status,
+            live: true,
+            ready: true,
+            reason_code: Cow::Borrowed(code),
+            summary: summary.into(),
+            remedy: None,
+        }
+    }
+
+    fn unready(status: State, code: &'static str, summary: impl Into<String>) -> Self {
+        Self {
+            ready: false,
+            ..Self::ready(status, code, summary)
+        }
+    }
+
+    fn remedy(mut self, remedy: &'static str) -> Self {
+        self.remedy = Some(Cow::Borrowed(remedy));
+        self
+    }
+}
+
+impl Facts {
+    fn state(&self, now: Duration) -> Verdict {
+        if let Some(failure) = &self.halted {
+            let mut verdict =
+                Verdict::unready(State::Halted, failure.reason.code, failure.reason.message.clone());
+            verdict.remedy = match &failure.disposition {
+                Disposition::Halt { remedy } => Some(remedy.clone()),
+                Disposition::Retry { .. } | Disposition::Reroute | Disposition::Poison(_) => None,
+            };
+            return verdict;
+        }
+        if self.draining {
+            return Verdict::unready(
+                State::Draining,
+                "draining",
+                "stopping: what was received is being delivered",
+            );
+        }
+        self.source_trouble(now)
+            .or_else(|| self.sink_trouble(now))
+            .or_else(|| self.passing_trouble())
+            .unwrap_or_else(|| {
+                let summary = match self.oldest_unacked {
+                    Some(_) => "rows are on their way",
+                    None => "everything received is acknowledged",
+                };
+                Verdict::ready(State::Ok, "ok", summary)
+            })
+    }
+
+    /// What keeps rows from arriving.
+    fn source_trouble(&self, now: Duration) -> Option<Verdict> {
+        match self.source {
+            SourceState::Standby => {
+                return Some(Verdict::unready(
+                    State::Standby,
+                    "standby",
+                    "another collector of this group is at work",
+                ));
+            }
+            SourceState::Parked => {
+                return Some(Verdict::unready(
+                    State::Parked,
+                    "parked",
+                    "the database's connection is closed until DataHub takes records again",
+                ));
+            }
+            SourceState::Connecting { .. } if !self.has_streamed => {
+                return Some(self.connecting(State::Starting, "starting", "connecting to the database"));
+            }
+            SourceState::Connecting { since } if now.saturating_sub(since) >= GRACE => {
+                return Some(self.connecting(
+                    State::Reconnecting,
+                    "reconnecting",
+                    "connecting to the database again",
+                ));
+            }
+            SourceState::Connecting { .. } | SourceState::Streaming => {}
+        }
+        if !self.position_resolved || !self.has_streamed {
+            return Some(Verdict::unready(
+                State::Starting,
+                "starting",
+                "finding out where to start",
+            ));
+        }
+        let silence = self.last_byte.map_or(now, |at| now.saturating_sub(at));
+        (silence > self.heartbeat * 3).then(|| {
+            let summary = format!(
+                "no event and no heartbeat from the database for {} s",
+                silence.as_secs()
+            );
+            Verdict::unready(State::Degraded, "stalled", summary)
+                .remedy("check the network between the collector and the database")
+        })
+    }
+
+    fn connecting(&self, state: State, code: &'static str, doing: &str) -> Verdict {
+        match &self.source_failure {
+            Some(reason) => Verdict::unready(state, reason.code, format!("{doing}: {}", reason.message)),
+            None => Verdict::unready(state, code, doing),
+        }
+    }
+
+    /// What keeps records from leaving.
+    fn sink_trouble(&self, now: Duration) -> Option<Verdict> {
+        let failing_for = self.datahub_failing_since.map(|at| now.saturating_sub(at));
+        if self.datahub_failures >= self.alarm_attempts
+            || failing_for.is_some_and(|age| age >= self.max_unacked)
+        {
+            let mut summary = format!("{} calls to DataHub have failed in a row", self.datahub_failures);
+            if let Some(reason) = &self.datahub_failure {
+                summary.push_str(&format!(": {reason}"));
+            }
+            return Some(
+                Verdict::unready(State::Degraded, "sink_unavailable", summary).remedy(
+                    "check the endpoint and the service's status; every record is kept and tried again",
+                ),
+            );
+        }
+        let waiting = self.oldest_unacked.map(|at| now.saturating_sub(at))?;
+        (waiting >= self.max_unacked).then(|| {
+            let summary = format!("the oldest record has waited {} s for DataHub", waiting.as_secs());
+            Verdict::unready(State::Degraded, "stalled", summary)
+                .remedy("check how DataHub answers, and whether the topic has enough shards for the load")
+        })
+    }
+
+    /// What may be over before anybody has to know, but shows.
+    fn passing_trouble(&self) -> Option<Verdict> {
+        if let SourceState::Connecting { .. } = self.source {
+            let mut verdict = self.connecting(
+                State::Reconnecting,
+                "reconnecting",
+                "connecting to the database again",
+            );
+            verdict.ready = true;
+            return Some(verdict);
+        }
+        self.datahub_failing_since?;
+        let summary = match &self.datahub_failure {
+            Some(reason) => format!("a call to DataHub failed and is repeated: {reason}"),
+            None => String::from("a call to DataHub failed and is repeated"),
+        };
+        Some(Verdict::ready(State::Degraded, "sink_retrying", summary))
+    }
+}
+
+#[cfg(test)]
+mod tests;
