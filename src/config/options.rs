@@ -398,12 +398,21 @@ mod tests {
     #[test]
     fn i12_passwords_in_the_wrong_place_are_not_shown() {
         let endpoint = find("datahub.endpoint").unwrap();
-        assert_eq!(endpoint.shown("https://id:hunter@2@dh.example.com"), "https://***@dh.example.com");
-        assert_eq!(endpoint.shown("https://dh.example.com:80"), "https://dh.example.com:80");
+        assert_eq!(
+            endpoint.shown("https://id:hunter@2@dh.example.com"),
+            "https://***@dh.example.com"
+        );
+        assert_eq!(
+            endpoint.shown("https://dh.example.com:80"),
+            "https://dh.example.com:80"
+        );
         let username = find("database.username").unwrap();
         assert_eq!(username.shown("root@tenant#cluster"), "root@tenant#cluster");
         assert_eq!(username.shown("root:hunter@db"), "***@db");
-        assert_eq!(find("process.extra_java_opts").unwrap().shown("-Dp=hunter"), "***");
+        assert_eq!(
+            find("process.extra_java_opts").unwrap().shown("-Dp=hunter"),
+            "***"
+        );
         assert_eq!(find("database.password").unwrap().shown("hunter"), "***");
     }
 
