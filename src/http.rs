@@ -4,6 +4,7 @@
 //! turns it into text; no channel, no lock that is held over I/O, no file. Deciding what the facts mean is
 //! `verdict`'s; gathering them is the wiring's.
 
+mod limit;
 pub mod probe;
 pub mod status;
 pub mod verdict;
@@ -23,12 +24,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::retry::Failure;
 use crate::telemetry::Metrics;
+use limit::Limited;
 
 pub use status::Status;
 pub use verdict::{Facts, SourceState, State, Verdict};
 
 /// How long answers that are being written may take once the server is told to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Probes and scrapers need a handful.
+const MOST_CONNECTIONS: usize = 128;
+
+/// How long a client may say nothing: longer than the usual pause between two scrapes over one connection.
+const PATIENCE: Duration = Duration::from_secs(75);
 
 /// Opens the port.
 ///
@@ -68,6 +76,7 @@ where
 {
     let app = router(snapshot, metrics);
     let stopped = stop.clone();
+    let listener = Limited::new(listener, MOST_CONNECTIONS, PATIENCE);
     let server = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned());
     tokio::select! {
         result = server.into_future() => result,

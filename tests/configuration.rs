@@ -173,6 +173,19 @@ fn i12_no_secret_is_in_any_output() {
         .answer()
         .expect(1)
         .without_secrets();
+    for name in ["DATAHUB_ENDPOINT", "DATABASE_HOST"] {
+        let misplaced = "https://user:hunter@example.com";
+        collector(&["config"])
+            .set(name, misplaced)
+            .answer()
+            .expect(78)
+            .without_secrets();
+    }
+    collector(&["config"])
+        .set("EXTRA_JAVA_OPTS", "-Dkey=hunter")
+        .answer()
+        .expect(0)
+        .without_secrets();
     // Unquoted digits, broken documents and secrets in the wrong place are all seen by parsers that like to quote.
     for yaml in [
         "database: {password: hunter: 1}",

@@ -158,13 +158,9 @@ impl Reader<'_> {
         remedy: impl Into<String>,
     ) {
         let opt = options::find(key);
-        let secret = opt.is_some_and(|opt| opt.kind == Kind::Secret);
         let value = self.given(key).map(|given| {
-            if secret {
-                format!("*** ({})", given.origin)
-            } else {
-                format!("{:?} ({})", given.text, given.origin)
-            }
+            let shown = opt.map_or_else(|| String::from("***"), |opt| opt.shown(&given.text));
+            format!("{shown:?} ({})", given.origin)
         });
         self.problems.push(Problem {
             key: key.to_owned(),

@@ -193,3 +193,31 @@ async fn a_taken_port_is_named_with_its_remedy() {
         "{failure}"
     );
 }
+
+#[tokio::test]
+async fn forgotten_connections_are_few_and_end() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    let app = router(|| status(true), Metrics::unregistered());
+    let limited = Limited::new(listener, 2, Duration::from_millis(200));
+    tasks.spawn(axum::serve(limited, app).into_future());
+    let mut forgotten = Vec::new();
+    for _ in 0..4 {
+        forgotten.push(TcpStream::connect(address).await.unwrap());
+    }
+    // All places are taken twice over; they come free when their owners have said nothing for long enough.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
+    assert!(
+        matches!(read, Ok(Ok(_))) && answer.starts_with("HTTP/1.1 200"),
+        "{read:?} {answer}"
+    );
+    for mut stream in forgotten {
+        let end = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0; 1])).await;
+        assert!(matches!(end, Ok(Ok(0) | Err(_))), "{end:?}");
+    }
+}
