@@ -120,6 +120,16 @@ async fn mariadb_passes_and_each_spoiled_setting_is_named() {
         Some("position_purged")
     );
 
+    let tables = TableFilter::parse("test,nowhere,t*", "*").unwrap();
+    assert_eq!(
+        fatal(&DatabaseConfig {
+            tables,
+            ..relay.clone()
+        })
+        .await,
+        ["schema_missing"]
+    );
+
     let poor = config(
         &server,
         Login {

@@ -235,6 +235,9 @@ fn each_misconfiguration_has_its_code() {
             s.captured = Captured::default();
         }),
         (MySql, "schema_missing", |s| s.captured = Captured::default()),
+        (MySql, "schema_missing", |s| {
+            s.captured.missing = vec!["crm".to_owned()];
+        }),
         (OceanBase, "schema_missing", |s| s.captured = Captured::default()),
         (MySql, "column_type_unsupported", |s| {
             s.captured.columns = vec![column("vector(3)", "")];

@@ -47,11 +47,20 @@ pub(super) fn tables(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Find
     if seen.version.is_none() {
         return;
     }
-    if captured.schemas.is_empty() {
+    if captured.schemas.is_empty() || !captured.missing.is_empty() {
+        let seen = if captured.missing.is_empty() {
+            "no schema that the account can see matches DATABASE_SCHEMA".to_owned()
+        } else {
+            format!(
+                "not there, or hidden from the account: {}",
+                names(&captured.missing)
+            )
+        };
         all.push(fatal(
             "schema_missing",
-            "no schema that the account can see matches DATABASE_SCHEMA",
-            "create the schema, correct DATABASE_SCHEMA, or GRANT SELECT on it to the account",
+            seen,
+            "create the schema, correct DATABASE_SCHEMA (names are case-sensitive), or GRANT SELECT on it to the \
+             account",
         ));
     } else if captured.tables.is_empty() {
         all.push(warning(
