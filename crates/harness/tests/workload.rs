@@ -82,11 +82,19 @@ async fn unknown_commits_are_settled_by_reading_back() -> Result<()> {
     let server = Server::start(Kind::MySql, Options::default()).await?;
     let proxy = Proxy::start(server.address()).await?;
     let opts = OptsBuilder::from_opts(server.opts(server.admin())).tcp_port(proxy.port());
-    let plan = Plan { keys: 200, max_rows: 4, ..Plan::default() };
+    let plan = Plan {
+        keys: 200,
+        max_rows: 4,
+        ..Plan::default()
+    };
     let workload = Workload::new(opts.into(), SCHEMA, plan).await?;
     let mut rng = fastrand::Rng::with_seed(3);
     for _ in 0..40 {
-        let direction = if rng.bool() { Direction::ToClient } else { Direction::ToServer };
+        let direction = if rng.bool() {
+            Direction::ToClient
+        } else {
+            Direction::ToServer
+        };
         proxy.cut_after(direction, rng.u64(200..20_000), Cut::Reset);
         workload.run(100, |_| ()).await?;
     }
@@ -116,9 +124,7 @@ async fn partitioned_keys_runs_in_a_row_and_bulk_loads() -> Result<()> {
     let differences = rows(&server).await?.differences(&workload.log());
     ensure!(differences.is_empty(), "{differences:#?}");
 
-    let narrow = OptsBuilder::from_opts(opts)
-        .db_name(Some(SCHEMA))
-        .into();
+    let narrow = OptsBuilder::from_opts(opts).db_name(Some(SCHEMA)).into();
     bulk::narrow(narrow, 5_000, 3).await?;
     let found: Vec<(u64, u64, u64, u64)> = server
         .query("SELECT COUNT(*), MAX(id), MIN(LENGTH(c)), MIN(LENGTH(pad)) FROM narrow")
