@@ -35,12 +35,13 @@ Suites: sid
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 SOURCE
-# An empty package database makes apt fetch every library, whatever the machine has.
+# An empty package database makes apt fetch every library, whatever the machine has. A mirror may be a frozen
+# copy whose index says that it has expired: its signature is checked all the same.
 options=(
   -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$apt/sources"
   -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
   -o "Dir::State=$apt/state" -o "Dir::State::status=$apt/status" -o "Dir::Cache=$apt/cache"
-  -o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=3
+  -o Acquire::Check-Valid-Until=false -o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=3
   -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
   -o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
   -o APT::Install-Recommends=false -o Debug::NoLocking=true

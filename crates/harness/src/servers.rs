@@ -5,7 +5,7 @@
 //! with the end of its log. Durability is what survives `kill -9` of the process, not a power cut.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -18,11 +18,12 @@ use crate::ports::free_port;
 use crate::process::{self, Memory, Process, Signal};
 
 mod arguments;
+mod binlog;
 mod certificates;
 mod install;
 
 pub use certificates::Certificates;
-pub use install::{INSTALL_SCRIPT, deps_dir, program};
+pub use install::{INSTALL_SCRIPT, deps_dir, program, skip_without};
 
 /// The administrator: all privileges, from anywhere, over TCP.
 pub const ADMIN: Login = Login {
@@ -388,19 +389,5 @@ impl Server {
 
     fn init_file(&self) -> PathBuf {
         self.dir.path().join("init.sql")
-    }
-
-    /// Bytes of all binlog files on disk.
-    pub fn binlog_bytes(&self) -> Result<u64> {
-        let mut total = 0;
-        for entry in fs::read_dir(self.dir.path().join("data")).context("reading the data directory")? {
-            let entry = entry.context("reading the data directory")?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let number = name.strip_prefix("binlog.").unwrap_or_default();
-            if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
-                total += entry.metadata().context("reading the data directory")?.len();
-            }
-        }
-        Ok(total)
     }
 }

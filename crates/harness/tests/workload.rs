@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
 use harness::oracle::{DatabaseRows, check};
+use harness::proxy::{Cut, Direction, Proxy};
 use harness::servers::{Kind, Options, SCHEMA, Server};
 use harness::workload::{Plan, Table, Workload, bulk};
+use mysql_async::OptsBuilder;
 
 async fn rows(server: &Server) -> Result<DatabaseRows> {
     let mut conn = server.connect().await?;
@@ -74,6 +76,36 @@ async fn mysql_holds_what_was_committed_over_kills() -> Result<()> {
     believes_the_truth(Kind::MySql, 3).await
 }
 
+/// Cuts the writers off at random bytes, many of them between a COMMIT and its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_commits_are_settled_by_reading_back() -> Result<()> {
+    let server = Server::start(Kind::MySql, Options::default()).await?;
+    let proxy = Proxy::start(server.address()).await?;
+    let opts = OptsBuilder::from_opts(server.opts(server.admin())).tcp_port(proxy.port());
+    let plan = Plan {
+        keys: 200,
+        max_rows: 4,
+        ..Plan::default()
+    };
+    let workload = Workload::new(opts.into(), SCHEMA, plan).await?;
+    let mut rng = fastrand::Rng::with_seed(3);
+    for _ in 0..40 {
+        let direction = if rng.bool() {
+            Direction::ToClient
+        } else {
+            Direction::ToServer
+        };
+        proxy.cut_after(direction, rng.u64(200..20_000), Cut::Reset);
+        workload.run(100, |_| ()).await?;
+    }
+    let totals = workload.log().totals();
+    eprintln!("{} cuts, {totals:?}", proxy.cuts());
+    ensure!(proxy.cuts() > 10 && totals.resolved > 0);
+    let differences = rows(&server).await?.differences(&workload.log());
+    ensure!(differences.is_empty(), "{differences:#?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn partitioned_keys_runs_in_a_row_and_bulk_loads() -> Result<()> {
     let server = Server::start(Kind::MariaDb, Options::default()).await?;
@@ -92,9 +124,7 @@ async fn partitioned_keys_runs_in_a_row_and_bulk_loads() -> Result<()> {
     let differences = rows(&server).await?.differences(&workload.log());
     ensure!(differences.is_empty(), "{differences:#?}");
 
-    let narrow = mysql_async::OptsBuilder::from_opts(opts)
-        .db_name(Some(SCHEMA))
-        .into();
+    let narrow = OptsBuilder::from_opts(opts).db_name(Some(SCHEMA)).into();
     bulk::narrow(narrow, 5_000, 3).await?;
     let found: Vec<(u64, u64, u64, u64)> = server
         .query("SELECT COUNT(*), MAX(id), MIN(LENGTH(c)), MIN(LENGTH(pad)) FROM narrow")

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,6 +35,14 @@ pub fn program(kind: Kind) -> Result<PathBuf> {
         Kind::Seekdb => existing(deps_dir().join("seekdb/pylibseekdb/seekdb")),
     };
     found.with_context(|| format!("{kind} is not installed: run {INSTALL_SCRIPT} {}", kind.item()))
+}
+
+/// For the one server that cannot be had everywhere: whether a test has to be left out. Says so on stderr, past
+/// the test runner's capture, so that a skipped test is seen and can be counted.
+pub fn skip_without(kind: Kind) -> bool {
+    let Err(error) = program(kind) else { return false };
+    writeln!(std::io::stderr(), "SKIPPED {}: {error:#}", kind.item()).ok();
+    true
 }
 
 fn from_env(name: &str) -> Result<Option<PathBuf>> {
