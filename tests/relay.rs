@@ -45,11 +45,12 @@ async fn killed_again_and_again(kind: Kind, kills: u32) {
     let workload = rig.workload.clone();
     let load = tokio::spawn(async move { workload.run(u64::MAX, |_| {}).await });
     for _ in 0..kills {
-        let before = rig.emulator.stats().records;
+        let log = rig.workload.log();
+        let before = log.totals().changes;
         let more = rng.u64(50..3_000);
-        // A random moment under load: so many records later, wherever that finds it.
+        // A random moment under load: so many committed changes later, wherever that finds the collector.
         let moved = tokio::time::timeout(READY, async {
-            while rig.emulator.stats().records < before + more {
+            while log.totals().changes < before + more {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });

@@ -213,7 +213,8 @@ impl View {
                 source.last_received.map(|at| self.moment(at))
             },
             heartbeat: self.heartbeat,
-            position_resolved: delivery.is_some_and(|d| d.core.durable.is_some() || d.core.in_flight > 0),
+            // Ready is a promise: from here on nothing is missed. It holds once the start is on disk.
+            position_resolved: delivery.is_some_and(|d| d.core.persisted_at.is_some()),
             datahub_failing_since: calls
                 .iter()
                 .filter_map(failing_since)
