@@ -5,7 +5,9 @@
 //! `SIMULATION_SECONDS` ask for more than the default; a failure prints its seed.
 
 mod datahub;
+mod faults;
 mod oracle;
+mod plan;
 mod planted;
 mod world;
 

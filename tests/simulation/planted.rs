@@ -206,7 +206,7 @@ const CORE_FILES: &[&str] = &[
     "delivery/routing.rs",
     "delivery/snapshot.rs",
 ];
-const SIMULATION_FILES: &[&str] = &["datahub.rs", "oracle.rs", "world.rs"];
+const SIMULATION_FILES: &[&str] = &["datahub.rs", "faults.rs", "oracle.rs", "plan.rs", "world.rs"];
 
 /// Dependencies of the core and its vocabulary; their versions are the workspace's.
 const DEPENDENCIES: &[&str] = &["backoff", "bytes", "fastrand", "serde", "serde_json", "thiserror"];
@@ -231,7 +231,9 @@ pub use vocabulary::{config, position, record, retry};
 pub mod delivery;
 mod simulation {
     mod datahub;
+    mod faults;
     mod oracle;
+    mod plan;
     mod world;
     pub fn holds(seed: u64) -> bool { std::panic::catch_unwind(|| world::run(seed)).is_ok() }
 }

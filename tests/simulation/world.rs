@@ -1,18 +1,16 @@
 //! One world from one seed: rows, a service with faults, a disk, crashes, and the core in the middle, in virtual time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use cdc_collector::config::PoisonPolicy;
 use cdc_collector::delivery::{Core, Effect, Settings};
 use cdc_collector::position::{FilePosition, Position};
-use cdc_collector::record::{Batch, BatchId, Chunk, Outcome, Probe, Record, RecordId, Shard};
-use cdc_collector::retry::{Delays, Disposition, Failure, Reason};
+use cdc_collector::record::{Batch, BatchId, Chunk, Outcome, Probe, Record, Shard};
+use cdc_collector::retry::{Disposition, Failure};
 
 use super::datahub::Datahub;
-use super::oracle::{Oracle, Row};
+use super::oracle::Oracle;
+use super::plan::{Weather, poison, rows, settings};
 
 /// A world that takes more steps than this makes no progress any more.
 const MOST_STEPS: u32 = 60_000;
@@ -42,7 +40,7 @@ impl std::ops::AddAssign for Tally {
 }
 
 /// Something that will happen.
-enum Event {
+pub(super) enum Event {
     /// The request reaches the service.
     Arrive(Batch),
     /// The service stores the records of a request that its sender has given up.
@@ -59,27 +57,14 @@ enum Event {
     Merge,
 }
 
-/// How bad this world is; all in percent.
-struct Weather {
-    lost: u32,
-    late: u32,
-    very_late: u32,
-    refused: u32,
-    partial: u32,
-    disk: u32,
-    poison_named: u32,
-    crash: f64,
-    stop: f64,
-}
-
-struct World {
-    rng: fastrand::Rng,
-    now: Duration,
-    weather: Weather,
+pub(super) struct World {
+    pub(super) rng: fastrand::Rng,
+    pub(super) now: Duration,
+    pub(super) weather: Weather,
     settings: Settings,
-    hub: Datahub,
-    oracle: Oracle,
-    poison: BTreeSet<usize>,
+    pub(super) hub: Datahub,
+    pub(super) oracle: Oracle,
+    pub(super) poison: BTreeSet<usize>,
     saved: usize,
     events: BTreeMap<(Duration, u64), Event>,
     scheduled: u64,
@@ -87,7 +72,7 @@ struct World {
     tally: Tally,
 }
 
-fn millis(n: u64) -> Duration {
+pub(super) fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
@@ -102,35 +87,6 @@ fn position(row: usize) -> Position {
     }
 }
 
-fn rows(rng: &mut fastrand::Rng) -> Vec<Row> {
-    let keys: Vec<u128> = (0..rng.u32(1..14)).map(|_| rng.u128(..)).collect();
-    let (filtered, hot) = (rng.f64() * 0.4, rng.f64());
-    let row = |index: u64, rng: &mut fastrand::Rng| {
-        if rng.f64() < filtered {
-            return Row { record: None };
-        }
-        let key = if rng.f64() < hot {
-            0
-        } else {
-            rng.usize(..keys.len())
-        };
-        let mut payload = index.to_be_bytes().to_vec();
-        payload.resize(8 + rng.usize(..300), 0x78);
-        let record = Record {
-            seq: 0,
-            id: RecordId {
-                transaction: Arc::from(format!("t:{}", index / 5)),
-                row: index % 5,
-            },
-            hash_key: keys[key],
-            payload: Bytes::from(payload),
-        };
-        Row { record: Some(record) }
-    };
-    let count = rng.u64(20..220);
-    (0..count).map(|index| row(index, rng)).collect()
-}
-
 /// Lives through the world of this seed; panics where a promise is broken.
 pub(super) fn run(seed: u64) -> Tally {
     let mut world = World::new(seed);
@@ -143,45 +99,10 @@ pub(super) fn run(seed: u64) -> Tally {
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let bad = rng.bool();
-        let up_to = |rng: &mut fastrand::Rng, n: u32| if bad { rng.u32(0..=n) } else { 0 };
-        let weather = Weather {
-            lost: up_to(&mut rng, 25),
-            late: up_to(&mut rng, 12),
-            very_late: if rng.u32(..5) == 0 { 3 } else { 0 },
-            refused: up_to(&mut rng, 30),
-            partial: up_to(&mut rng, 15),
-            disk: up_to(&mut rng, 40),
-            poison_named: *rng.choice(&[0, 50, 100]).unwrap(),
-            crash: if rng.bool() { rng.f64() * 0.02 } else { 0.0 },
-            stop: if rng.bool() { rng.f64() * 0.01 } else { 0.0 },
-        };
-        let settings = Settings {
-            batch_bytes: rng.usize(600..6_000),
-            batch_records: rng.usize(1..25),
-            linger: millis(*rng.choice(&[0, 0, 15]).unwrap()),
-            budget_bytes: rng.usize(3_000..40_000),
-            delays: Delays {
-                base: millis(20),
-                cap: millis(400),
-            },
-            poison: *rng
-                .choice(&[PoisonPolicy::DeadLetter, PoisonPolicy::Halt])
-                .unwrap(),
-            alarm_attempts: 3,
-            checkpoint_interval: millis(50),
-            shard_refresh_interval: millis(3_000),
-            probe_delay: millis(100),
-            seed,
-        };
+        let weather = Weather::new(&mut rng);
+        let settings = settings(&mut rng, seed);
         let rows = rows(&mut rng);
-        let mut poison = BTreeSet::new();
-        if rng.bool() {
-            poison = (0..rng.usize(1..5))
-                .map(|_| rng.usize(..rows.len()))
-                .filter(|&row| rows[row].record.is_some())
-                .collect();
-        }
+        let poison = poison(&mut rng, &rows);
         let mut world = Self {
             hub: Datahub::new(rng.u32(1..6)),
             oracle: Oracle::new(rows, settings.clone()),
@@ -214,17 +135,17 @@ impl World {
         }
     }
 
-    fn after(&mut self, millis: std::ops::Range<u64>, event: Event) {
+    pub(super) fn after(&mut self, millis: std::ops::Range<u64>, event: Event) {
         let micros = self.rng.u64(millis.start * 1_000..millis.end * 1_000);
         self.at(self.now + Duration::from_micros(micros), event);
     }
 
-    fn at(&mut self, at: Duration, event: Event) {
+    pub(super) fn at(&mut self, at: Duration, event: Event) {
         self.scheduled += 1;
         self.events.insert((at, self.scheduled), event);
     }
 
-    fn chance(&mut self, percent: u32) -> bool {
+    pub(super) fn chance(&mut self, percent: u32) -> bool {
         self.rng.u32(..100) < percent
     }
 
@@ -248,7 +169,8 @@ impl World {
                 return false;
             }
             let all_read = next == self.oracle.rows.len();
-            if core.halted().is_some() || all_read || self.rng.f64() < self.weather.stop {
+            let done = all_read && (!self.weather.patient || core.snapshot().in_flight == 0);
+            if core.halted().is_some() || done || self.rng.f64() < self.weather.stop {
                 self.oracle.draining = true;
                 core.handle_shutdown(self.now);
                 if self.do_effects(&mut core) {
@@ -405,105 +327,6 @@ impl World {
                 self.after(5..400, Event::Open);
             }
         }
-    }
-
-    fn store(&mut self, batch: &Batch, records: &[Record]) {
-        if self.hub.takes(&batch.shard) {
-            let range = self.hub.store(&batch.shard, records);
-            self.oracle.stored(records, range);
-        }
-    }
-
-    /// The request reaches the service, and something becomes of it.
-    fn arrive(&mut self, batch: Batch) {
-        let unknown = Outcome::Unknown {
-            reason: Reason {
-                code: "timeout",
-                message: "no answer".to_owned(),
-            },
-        };
-        if self.chance(self.weather.lost) {
-            // Not stored, or stored wholly or in part: the sender cannot know.
-            let poisoned = self.poison_in(&batch).is_some();
-            let count = *self
-                .rng
-                .choice(&[0, batch.records.len(), batch.records.len() / 2])
-                .unwrap();
-            if !poisoned {
-                self.store(&batch, &batch.records[..count]);
-            }
-            return self.after(10..60, Event::Answer(batch, unknown));
-        }
-        let clean = self.poison_in(&batch).is_none();
-        if clean && self.chance(self.weather.late) {
-            self.at(self.now + millis(60), Event::Answer(batch.clone(), unknown));
-            return self.at(self.now + millis(150), Event::StoreLate(batch));
-        }
-        if clean && self.chance(self.weather.very_late) {
-            self.oracle.excuse(&batch);
-            self.at(self.now + millis(60), Event::Answer(batch.clone(), unknown));
-            return self.after(150..600, Event::StoreLate(batch));
-        }
-        let outcome = self.serve(&batch);
-        self.after(1..15, Event::Answer(batch, outcome));
-    }
-
-    fn poison_in(&self, batch: &Batch) -> Option<usize> {
-        let mut rows = batch.records.iter().map(|record| self.oracle.row_of(record));
-        rows.position(|row| self.poison.contains(&row))
-    }
-
-    /// What the service does with a request that it answers.
-    fn serve(&mut self, batch: &Batch) -> Outcome {
-        let refused = |disposition, code| {
-            Outcome::Refused(Failure {
-                disposition,
-                reason: Reason {
-                    code,
-                    message: "refused".to_owned(),
-                },
-            })
-        };
-        if !self.hub.takes(&batch.shard) {
-            return refused(Disposition::Reroute, "shard_sealed");
-        }
-        if self.chance(self.weather.refused) {
-            let after = self.rng.bool().then(|| millis(self.rng.u64(..900)));
-            return refused(Disposition::Retry { after }, "limit_exceeded");
-        }
-        if self.chance(self.weather.partial) {
-            return self.serve_in_part(batch);
-        }
-        if let Some(index) = self.poison_in(batch) {
-            let named = self.chance(self.weather.poison_named).then_some(index);
-            return refused(Disposition::Poison(named), "malformed_record");
-        }
-        self.store(batch, &batch.records);
-        Outcome::Acknowledged
-    }
-
-    /// A multi-shard put: poison is refused, and some keys are. Behind a refused record the rest of its key is
-    /// refused too: a service that does otherwise breaks the order, and no client can help it.
-    fn serve_in_part(&mut self, batch: &Batch) -> Outcome {
-        let unlucky = self.rng.u128(..);
-        let mut refused_keys = BTreeSet::new();
-        let (mut stored, mut refused) = (Vec::new(), Vec::new());
-        for (index, record) in batch.records.iter().enumerate() {
-            let row = self.oracle.row_of(record);
-            let key = record.hash_key;
-            if self.poison.contains(&row) {
-                let mut failure = Failure::retry("malformed_record", "refused");
-                failure.disposition = Disposition::Poison(None);
-                refused.push((index, failure));
-                refused_keys.insert(key);
-            } else if key < unlucky || refused_keys.contains(&key) {
-                refused.push((index, Failure::retry("unavailable", "try later")));
-            } else {
-                stored.push(record.clone());
-            }
-        }
-        self.store(batch, &stored);
-        Outcome::Partial(refused)
     }
 
     /// Notes which of the batch's rows the core is about to learn are stored.

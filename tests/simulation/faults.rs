@@ -1,0 +1,109 @@
+//! What becomes of a request on its way: stored, lost, late, refused, or stored in part, as the weather has it.
+
+use std::collections::BTreeSet;
+
+use cdc_collector::record::{Batch, Outcome, Record};
+use cdc_collector::retry::{Disposition, Failure, Reason};
+
+use super::world::{Event, World, millis};
+
+impl World {
+    pub(super) fn store(&mut self, batch: &Batch, records: &[Record]) {
+        if self.hub.takes(&batch.shard) {
+            let range = self.hub.store(&batch.shard, records);
+            self.oracle.stored(records, range);
+        }
+    }
+
+    /// The request reaches the service, and something becomes of it.
+    pub(super) fn arrive(&mut self, batch: Batch) {
+        let unknown = Outcome::Unknown {
+            reason: Reason {
+                code: "timeout",
+                message: "no answer".to_owned(),
+            },
+        };
+        if self.chance(self.weather.lost) {
+            // Not stored, or stored wholly or in part: the sender cannot know.
+            let poisoned = self.poison_in(&batch).is_some();
+            let count = *self
+                .rng
+                .choice(&[0, batch.records.len(), batch.records.len() / 2])
+                .unwrap();
+            if !poisoned {
+                self.store(&batch, &batch.records[..count]);
+            }
+            return self.after(10..60, Event::Answer(batch, unknown));
+        }
+        let clean = self.poison_in(&batch).is_none();
+        if clean && self.chance(self.weather.late) {
+            self.at(self.now + millis(60), Event::Answer(batch.clone(), unknown));
+            return self.at(self.now + millis(150), Event::StoreLate(batch));
+        }
+        if clean && self.chance(self.weather.very_late) {
+            self.oracle.excuse(&batch);
+            self.at(self.now + millis(60), Event::Answer(batch.clone(), unknown));
+            return self.after(150..600, Event::StoreLate(batch));
+        }
+        let outcome = self.serve(&batch);
+        self.after(1..15, Event::Answer(batch, outcome));
+    }
+
+    pub(super) fn poison_in(&self, batch: &Batch) -> Option<usize> {
+        let mut rows = batch.records.iter().map(|record| self.oracle.row_of(record));
+        rows.position(|row| self.poison.contains(&row))
+    }
+
+    /// What the service does with a request that it answers.
+    fn serve(&mut self, batch: &Batch) -> Outcome {
+        let refused = |disposition, code| {
+            Outcome::Refused(Failure {
+                disposition,
+                reason: Reason {
+                    code,
+                    message: "refused".to_owned(),
+                },
+            })
+        };
+        if !self.hub.takes(&batch.shard) {
+            return refused(Disposition::Reroute, "shard_sealed");
+        }
+        if self.chance(self.weather.refused) {
+            let after = self.rng.bool().then(|| millis(self.rng.u64(..900)));
+            return refused(Disposition::Retry { after }, "limit_exceeded");
+        }
+        if self.chance(self.weather.partial) {
+            return self.serve_in_part(batch);
+        }
+        if let Some(index) = self.poison_in(batch) {
+            let named = self.chance(self.weather.poison_named).then_some(index);
+            return refused(Disposition::Poison(named), "malformed_record");
+        }
+        self.store(batch, &batch.records);
+        Outcome::Acknowledged
+    }
+
+    /// A multi-shard put: poison is refused, and some keys are. Behind a refused record the rest of its key is
+    /// refused too: a service that does otherwise breaks the order, and no client can help it.
+    fn serve_in_part(&mut self, batch: &Batch) -> Outcome {
+        let unlucky = self.rng.u128(..);
+        let mut refused_keys = BTreeSet::new();
+        let (mut stored, mut refused) = (Vec::new(), Vec::new());
+        for (index, record) in batch.records.iter().enumerate() {
+            let row = self.oracle.row_of(record);
+            let key = record.hash_key;
+            if self.poison.contains(&row) {
+                let mut failure = Failure::retry("malformed_record", "refused");
+                failure.disposition = Disposition::Poison(None);
+                refused.push((index, failure));
+                refused_keys.insert(key);
+            } else if key < unlucky || refused_keys.contains(&key) {
+                refused.push((index, Failure::retry("unavailable", "try later")));
+            } else {
+                stored.push(record.clone());
+            }
+        }
+        self.store(batch, &stored);
+        Outcome::Partial(refused)
+    }
+}
