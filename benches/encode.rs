@@ -81,7 +81,7 @@ fn wide() -> Vec<Sample> {
                 ColumnKind::Decimal { precision, scale },
                 246,
                 &[precision, scale],
-                &[0x80, 0, 12, 7, 91, 205, 21, 4, 210, 1],
+                &[0x80, 0, 12, 7, 0x0d, 0xfb, 0x38, 0xd2, 4, 0xd2],
             ),
             sample(
                 ColumnKind::DateTime { digits },

@@ -210,6 +210,19 @@ fn events_that_must_not_be_read_have_their_own_errors() {
 }
 
 #[test]
+fn rows_are_counted_even_where_columns_are_left_out() {
+    let map = two_columns();
+    let count = |kind, body: &[u8]| RowsEvent::parse(kind, body)?.count(&map);
+    let full = [0, 1, 0, 0, 0, 0].repeat(3);
+    assert_eq!(count(30, &rows_event(30, 2, &[&[3]], &full)), Ok(3));
+    // Before: the INT alone; after: the VARCHAR alone.
+    let minimal = [0, 1, 0, 0, 0, 0, 1, b'x'].repeat(2);
+    assert_eq!(count(31, &rows_event(31, 2, &[&[1], &[2]], &minimal)), Ok(2));
+    assert!(count(31, &rows_event(31, 2, &[&[1], &[2]], &minimal[1..])).is_err());
+    assert!(count(32, &rows_event(32, 2, &[&[0]], &minimal)).is_err());
+}
+
+#[test]
 fn a_table_without_columns_has_no_rows() {
     let map = TableMap::parse(&table_map(&[], &[], &[])).unwrap();
     assert_eq!(images(30, &rows_event(30, 0, &[], &[]), &map), Ok(vec![]));
@@ -224,6 +237,7 @@ proptest! {
     ) {
         drop(TableMap::parse(&body));
         drop(images(kind, &body, &two_columns()));
+        drop(RowsEvent::parse(kind, &body).and_then(|event| event.count(&two_columns())));
     }
 
     #[test]

@@ -66,6 +66,22 @@ fn container(object: bool, large: bool, values: &[Vec<u8>]) -> Vec<u8> {
     document
 }
 
+/// Documents as MySQL 9.7.4 wrote them to its binlog, and as it showed them: hexadecimal, tab, text.
+#[test]
+fn recorded_documents_read_as_select_shows_them() {
+    let recorded = include_str!("recorded.tsv");
+    for line in recorded.lines() {
+        let (document, expected) = line.split_once('\t').unwrap();
+        let document: Vec<u8> = document
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        assert_eq!(text(&document).unwrap(), expected);
+    }
+    assert!(recorded.lines().count() > 40);
+}
+
 #[test]
 fn a_small_object_byte_by_byte() {
     let document = [
