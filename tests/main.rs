@@ -1,8 +1,14 @@
 //! All integration tests in one binary: it links once.
 
+#[cfg(test)]
 mod configuration;
+#[cfg(test)]
 mod layers;
+#[cfg(test)]
 mod preflight;
+#[cfg(test)]
 mod relay;
+#[cfg(test)]
 mod rig;
+#[cfg(test)]
 mod simulation;
