@@ -1,5 +1,7 @@
 //! The unsigned calls under `/_emulator/`: faults, counters, contents, shard changes, reset.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -7,6 +9,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::faults::Rule;
+use crate::get;
 use crate::http::Reply;
 use crate::refusal::Refusal;
 use crate::server::{Shared, at_once};
@@ -52,6 +55,7 @@ fn route(shared: &Shared, method: &Method, uri: &str, body: &[u8]) -> Result<Val
         }
         ("POST", ["credentials"]) => credentials(shared, &request()?),
         ("GET", ["topics", project, topic, "records"]) => records(shared, project, topic, query),
+        ("GET", ["topics", project, topic, "duplicates"]) => duplicates(shared, project, topic, query),
         ("POST", ["topics", project, topic, change @ ("split" | "merge")]) => {
             reshape(shared, project, topic, change, &request()?)
         }
@@ -136,7 +140,6 @@ fn records(shared: &Shared, project: &str, topic: &str, query: &str) -> Result<V
             .map(|(_, value)| value.parse().map_err(|_| bad()))
             .transpose()
     };
-    let decode = |part: &str| String::from_utf8_lossy(&percent_decode(part.as_bytes(), false)).into_owned();
     let (from, limit) = (
         parameter("from")?.unwrap_or(0),
         parameter("limit")?.unwrap_or(1000),
@@ -160,6 +163,35 @@ fn records(shared: &Shared, project: &str, topic: &str, query: &str) -> Result<V
         );
     }
     Ok(json!({ "records": found }))
+}
+
+/// How many records of a topic repeat the value of an attribute, with a few of the values: `?attribute=cdc.id`.
+fn duplicates(shared: &Shared, project: &str, topic: &str, query: &str) -> Result<Value, Refusal> {
+    let attribute = query
+        .strip_prefix("attribute=")
+        .ok_or_else(|| Refusal::parameter("attribute is missing"))?;
+    let attribute = decode(attribute);
+    let mut world = shared.world();
+    let topic = world.topic(&decode(project), &decode(topic))?;
+    let (mut seen, mut repeated, mut without) = (HashSet::new(), Vec::new(), 0_u64);
+    for record in topic.shards.iter().flat_map(|shard| &shard.records) {
+        match get::attributes(record)
+            .into_iter()
+            .find(|(key, _)| *key == attribute)
+        {
+            None => without += 1,
+            Some((_, value)) if seen.contains(&value) => repeated.push(value),
+            Some((_, value)) => drop(seen.insert(value)),
+        }
+    }
+    let examples: Vec<&String> = repeated.iter().take(20).collect();
+    Ok(json!({
+        "distinct": seen.len(), "repeated": repeated.len(), "without": without, "examples": examples,
+    }))
+}
+
+fn decode(part: &str) -> String {
+    String::from_utf8_lossy(&percent_decode(part.as_bytes(), false)).into_owned()
 }
 
 fn record(record: &StoredRecord) -> Value {

@@ -175,7 +175,7 @@ pub(crate) fn create_from_spec(
     now_us: u64,
 ) -> Result<(), Refusal> {
     let now = Moment { us: now_us, options };
-    if world.project(&spec.project).is_err() {
+    if !world.projects.contains_key(&spec.project.to_lowercase()) {
         create_project(world, &spec.project, "", now)?;
     }
     let kind = match &spec.schema {

@@ -63,7 +63,10 @@ impl Shared {
 
     /// Back to how it was at the start: topics of the options, no records, no faults, counters at zero.
     pub(crate) fn reset(&self) -> Result<(), Refusal> {
-        let mut fresh = World::default();
+        let mut fresh = World {
+            strict_names: self.options.strict_names,
+            ..World::default()
+        };
         for spec in &self.options.create {
             manage::create_from_spec(&mut fresh, spec, &self.options, self.options.clock.now_us())?;
         }

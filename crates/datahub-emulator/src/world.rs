@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) stored_bytes: u64,
     /// Records ever stored; never goes down.
     pub(crate) stored_records: u64,
+    /// Whether names with `-` are refused.
+    pub(crate) strict_names: bool,
 }
 
 impl World {
@@ -46,6 +48,7 @@ impl World {
 
     pub(crate) fn topic(&mut self, project: &str, topic: &str) -> Result<&mut Topic, Refusal> {
         let missing = || Refusal::new("NoSuchTopic", "The specified topic does not exist.");
+        check_name(Named::Topic, topic, self.strict_names)?;
         self.project(project)?
             .topics
             .get_mut(&topic.to_lowercase())

@@ -194,6 +194,15 @@ async fn names_are_a_matter_of_strictness() {
         .await
         .unwrap();
     assert_eq!(answer.code(), "InvalidParameter");
+    let answer = call(
+        emulator.addr(),
+        "GET",
+        &format!("{path}/topics/cdc-events"),
+        Value::Null,
+    )
+    .await
+    .unwrap();
+    assert_eq!(answer.code(), "InvalidParameter");
     let create = vec![TopicSpec::blob("realtime-pipeline", "cdc-events", 1)];
     assert!(Emulator::start(Options { create, ..options }).await.is_err());
 }
@@ -315,13 +324,53 @@ async fn control_calls_show_what_is_there() {
     .await;
     assert_eq!(records["records"][0]["text"], "b");
     assert_eq!(records["records"][0]["attributes"]["n"], "1");
+    framed(addr, &format!("{SHARDS}/1"), "pub", &blobs(&["c"]))
+        .await
+        .unwrap();
+    let repeated = raw::control(
+        addr,
+        "GET",
+        "/_emulator/topics/p-1/t-1/duplicates?attribute=n",
+        "",
+    )
+    .await;
+    assert_eq!(
+        repeated,
+        json!({"distinct": 2, "repeated": 1, "without": 0, "examples": ["0"]})
+    );
     let state = raw::control(addr, "GET", "/_emulator/state", "").await;
     assert_eq!(state["topics"][0]["shards"][0]["records"], 2);
     let stats = raw::control(addr, "GET", "/_emulator/stats", "").await;
     assert_eq!(
         (&stats["requests"]["put"], &stats["records"]),
-        (&json!(1), &json!(2))
+        (&json!(2), &json!(3))
     );
     raw::control(addr, "POST", "/_emulator/reset", "").await;
     assert_eq!(emulator.count("p-1", "t-1"), Ok(0));
+}
+
+#[tokio::test]
+async fn a_shifted_clock_refuses_and_tells_its_time() {
+    let clock = datahub_emulator::Clock::Shifted(3600);
+    let emulator = Emulator::start(Options {
+        clock,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let headers = [
+        ("Authorization", "DATAHUB emulator-id:c2lnbmF0dXJl"),
+        ("Date", "Sun, 22 Nov 2026 19:33:45 GMT"),
+    ];
+    let answer = raw::send(emulator.addr(), "GET", "/projects", &headers, b"")
+        .await
+        .unwrap();
+    assert_eq!(answer.code(), "Unauthorized");
+    assert!(
+        answer.json()["ErrorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("time is too large")
+    );
+    assert!(answer.header("date").unwrap().ends_with("GMT"));
 }
