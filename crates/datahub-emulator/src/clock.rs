@@ -17,7 +17,10 @@ impl Clock {
     pub(crate) fn now_us(self) -> u64 {
         match self {
             Clock::System => {
-                #[expect(clippy::disallowed_methods, reason = "a service of its own, with a clock of its own")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a service of its own, with a clock of its own"
+                )]
                 let now = SystemTime::now();
                 let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
                 u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 
@@ -47,12 +49,26 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn json(status: u16, value: &Value) -> Reply {
-        let body = if value.is_null() { Bytes::new() } else { value.to_string().into() };
-        Reply { status, content_type: JSON, body, compressible: false }
+        let body = if value.is_null() {
+            Bytes::new()
+        } else {
+            value.to_string().into()
+        };
+        Reply {
+            status,
+            content_type: JSON,
+            body,
+            compressible: false,
+        }
     }
 
     fn framed(content_type: &'static str, payload: &[u8]) -> Reply {
-        Reply { status: 200, content_type, body: frame::seal(payload), compressible: true }
+        Reply {
+            status: 200,
+            content_type,
+            body: frame::seal(payload),
+            compressible: true,
+        }
     }
 }
 
@@ -72,11 +88,21 @@ struct Call {
 }
 
 /// Answers one request, or drops its connection.
-pub(crate) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Answer>, Dropped> {
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Dropped> {
     let (parts, body) = request.into_parts();
-    let uri = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let uri = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_owned();
     if uri.starts_with("/_emulator/") {
-        let body = Limited::new(body, 1 << 20).collect().await.map(http_body_util::Collected::to_bytes);
+        let body = Limited::new(body, 1 << 20)
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes);
         let reply = control::handle(&shared, &parts.method, &uri, &body.unwrap_or_default());
         return Ok(respond(&reply, &parts.headers, "control", None));
     }
@@ -84,7 +110,9 @@ pub(crate) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> R
         target: Target::parse(parts.uri.path()),
         method: parts.method,
         uri,
-        content_type: header(&parts.headers, CONTENT_TYPE.as_str()).unwrap_or_default().to_owned(),
+        content_type: header(&parts.headers, CONTENT_TYPE.as_str())
+            .unwrap_or_default()
+            .to_owned(),
         headers: parts.headers,
         kind: CallKind::Unknown,
         json: Value::Null,
@@ -110,10 +138,18 @@ async fn carry_out(shared: Arc<Shared>, call: Call, plan: Plan) -> Result<Respon
     match &plan.action {
         Some(Action::Drop { when: When::Before }) => return Err(Dropped),
         Some(Action::Hang { when: When::Before }) => std::future::pending().await,
-        Some(Action::Error { code, status, message, when: When::Before }) => {
+        Some(Action::Error {
+            code,
+            status,
+            message,
+            when: When::Before,
+        }) => {
             return Ok(call.finish(&shared, Err(planned(code, *status, message.as_deref())), None));
         }
-        Some(Action::Html { status, when: When::Before }) => return Ok(html(*status, &call.request_id)),
+        Some(Action::Html {
+            status,
+            when: When::Before,
+        }) => return Ok(html(*status, &call.request_id)),
         Some(Action::LateApply { ms }) => {
             let (wait, after) = (Duration::from_millis(*ms), Arc::clone(&shared));
             shared.later(async move {
@@ -129,10 +165,16 @@ async fn carry_out(shared: Arc<Shared>, call: Call, plan: Plan) -> Result<Respon
     match &plan.action {
         Some(Action::Drop { when: When::After }) => Err(Dropped),
         Some(Action::Hang { when: When::After }) => std::future::pending().await,
-        Some(Action::Error { code, status, message, when: When::After }) => {
-            Ok(call.finish(&shared, Err(planned(code, *status, message.as_deref())), None))
-        }
-        Some(Action::Html { status, when: When::After }) => Ok(html(*status, &call.request_id)),
+        Some(Action::Error {
+            code,
+            status,
+            message,
+            when: When::After,
+        }) => Ok(call.finish(&shared, Err(planned(code, *status, message.as_deref())), None)),
+        Some(Action::Html {
+            status,
+            when: When::After,
+        }) => Ok(html(*status, &call.request_id)),
         action => Ok(call.finish(&shared, result, action.as_ref())),
     }
 }
@@ -146,12 +188,20 @@ async fn skip(shared: &Arc<Shared>, mut call: Call, body: Incoming) -> Result<Re
     tokio::time::sleep(plan.delay_before).await;
     match &plan.action {
         Some(Action::Drop { .. } | Action::LateApply { .. }) => return Err(Dropped),
-        Some(Action::Error { code, status, message, .. }) => {
+        Some(Action::Error {
+            code,
+            status,
+            message,
+            ..
+        }) => {
             return Ok(call.finish(shared, Err(planned(code, *status, message.as_deref())), None));
         }
         _ => {}
     }
-    let result = call.authorize(shared).and(seen).and_then(|seen| call.note_null(shared, seen));
+    let result = call
+        .authorize(shared)
+        .and(seen)
+        .and_then(|seen| call.note_null(shared, seen));
     Ok(call.finish(shared, result, None))
 }
 
@@ -172,11 +222,15 @@ impl Call {
     async fn read(&mut self, shared: &Shared, body: Incoming) -> Result<(), Refusal> {
         let limit = shared.options.max_body_bytes;
         // Compression may add a little; a body far above the limit is not read to its end.
-        let body = Limited::new(body, limit.saturating_add(limit / 100 + 4096)).collect().await;
-        let body = body.map_err(|error| match error.downcast_ref::<http_body_util::LengthLimitError>() {
-            Some(_) => compression::too_large(limit.saturating_add(1), limit),
-            None => Refusal::parameter(format!("The body could not be read: {error}")),
-        })?;
+        let body = Limited::new(body, limit.saturating_add(limit / 100 + 4096))
+            .collect()
+            .await;
+        let body = body.map_err(
+            |error| match error.downcast_ref::<http_body_util::LengthLimitError>() {
+                Some(_) => compression::too_large(limit.saturating_add(1), limit),
+                None => Refusal::parameter(format!("The body could not be read: {error}")),
+            },
+        )?;
         let body = body.to_bytes();
         self.wire_bytes = body.len() as u64;
         let encoding = header(&self.headers, CONTENT_ENCODING.as_str()).filter(|name| !name.is_empty());
@@ -194,11 +248,17 @@ impl Call {
 
     fn action(&self) -> &str {
         let from_header = || header(&self.headers, "x-datahub-request-action");
-        self.json.get("Action").and_then(Value::as_str).or_else(from_header).unwrap_or_default()
+        self.json
+            .get("Action")
+            .and_then(Value::as_str)
+            .or_else(from_header)
+            .unwrap_or_default()
     }
 
     fn plan(&self, shared: &Shared) -> Plan {
-        let plan = shared.faults().plan(self.kind, &self.target.topic, self.target.shard());
+        let plan = shared
+            .faults()
+            .plan(self.kind, &self.target.topic, self.target.shard());
         let mut stats = shared.stats();
         *stats.requests.entry(self.kind).or_default() += 1;
         stats.faults += plan.fired;
@@ -211,7 +271,13 @@ impl Call {
         }
         let credentials = shared.credentials().clone();
         let now_s = shared.options.clock.now_us() / 1_000_000;
-        sign::verify(&credentials, self.method.as_str(), &self.uri, &self.headers, now_s)
+        sign::verify(
+            &credentials,
+            self.method.as_str(),
+            &self.uri,
+            &self.headers,
+            now_s,
+        )
     }
 
     /// Does what the request asks for.
@@ -243,16 +309,24 @@ impl Call {
                 world.topic(project, topic)?.split(text("ShardId"), key, now)?
             }
             (CallKind::Merge, _) => {
-                world.topic(project, topic)?.merge(text("ShardId"), text("AdjacentShardId"), now)?
+                world
+                    .topic(project, topic)?
+                    .merge(text("ShardId"), text("AdjacentShardId"), now)?
             }
             (CallKind::Extend, _) => {
                 let count = self.json.get("ShardNumber").and_then(Value::as_u64).unwrap_or(0);
-                world.topic(project, topic)?.extend_to(usize::try_from(count).unwrap_or(usize::MAX), now)?;
+                world
+                    .topic(project, topic)?
+                    .extend_to(usize::try_from(count).unwrap_or(usize::MAX), now)?;
                 Value::Null
             }
-            (CallKind::Subscription, _) => {
-                subscription::handle(world.topic(project, topic)?, self.method.as_str(), target, &self.json, now)?
-            }
+            (CallKind::Subscription, _) => subscription::handle(
+                world.topic(project, topic)?,
+                self.method.as_str(),
+                target,
+                &self.json,
+                now,
+            )?,
             (CallKind::Offsets, Section::Offsets(id)) => {
                 subscription::offsets(world.topic(project, topic)?, id, self.method.as_str(), &self.json)?
             }
@@ -261,7 +335,10 @@ impl Call {
             }
             (CallKind::Unknown, _) => {
                 let what = format!("{} {} {}", self.method, self.uri, self.action());
-                return Err(Refusal::new("InvalidUriSpec", format!("The emulator does not know this call: {what}")));
+                return Err(Refusal::new(
+                    "InvalidUriSpec",
+                    format!("The emulator does not know this call: {what}"),
+                ));
             }
             (kind, _) => manage::handle(&mut world, kind, target, &self.json, now)?,
         };
@@ -283,7 +360,14 @@ impl Call {
         };
         // Nobody can be told of a record stored while the lock was not held: the time is read under it.
         let mut world = shared.world();
-        let failed = put::put(&mut world, &self.target, &records, self.body.len(), fault, shared.now())?;
+        let failed = put::put(
+            &mut world,
+            &self.target,
+            &records,
+            self.body.len(),
+            fault,
+            shared.now(),
+        )?;
         shared.stored.send_replace(world.stored_records);
         drop(world);
         let mut stats = shared.stats();
@@ -295,8 +379,16 @@ impl Call {
         drop(stats);
         Ok(match (self.content_type.as_str(), by_shard) {
             (PROTOBUF, false) => Reply::framed(PROTOBUF, &put::protobuf_answer(&failed)),
-            (_, true) => Reply { status: 200, content_type: PROTOBUF, body: Bytes::new(), compressible: false },
-            (_, false) => Reply { compressible: true, ..Reply::json(200, &put::json_answer(&failed)) },
+            (_, true) => Reply {
+                status: 200,
+                content_type: PROTOBUF,
+                body: Bytes::new(),
+                compressible: false,
+            },
+            (_, false) => Reply {
+                compressible: true,
+                ..Reply::json(200, &put::json_answer(&failed))
+            },
         })
     }
 
@@ -311,7 +403,10 @@ impl Call {
             };
         }
         let value = get::json(topic, id, &get::Wanted::from_json(&self.json)?, now)?;
-        Ok(Reply { compressible: true, ..Reply::json(200, &value) })
+        Ok(Reply {
+            compressible: true,
+            ..Reply::json(200, &value)
+        })
     }
 
     /// Counts a put that a null sink took.
@@ -323,7 +418,12 @@ impl Call {
         stats.raw_bytes += seen.raw_bytes;
         drop(stats);
         if self.target.shard().is_some() {
-            return Ok(Reply { status: 200, content_type: PROTOBUF, body: Bytes::new(), compressible: false });
+            return Ok(Reply {
+                status: 200,
+                content_type: PROTOBUF,
+                body: Bytes::new(),
+                compressible: false,
+            });
         }
         Ok(Reply::framed(PROTOBUF, &put::protobuf_answer(&[])))
     }
@@ -337,7 +437,12 @@ impl Call {
         let reply = result.unwrap_or_else(|refusal| {
             *shared.stats().errors.entry(refusal.code.clone()).or_default() += 1;
             let body = refusal.to_json(&self.request_id).into();
-            Reply { status: refusal.status, content_type: JSON, body, compressible: false }
+            Reply {
+                status: refusal.status,
+                content_type: JSON,
+                body,
+                compressible: false,
+            }
         });
         respond(&reply, &self.headers, &self.request_id, fault)
     }
@@ -355,7 +460,12 @@ fn planned(code: &str, status: Option<u16>, message: Option<&str>) -> Refusal {
 
 fn html(status: Option<u16>, request_id: &str) -> Response<Answer> {
     let body = Bytes::from_static(b"<html><head><title>502 Bad Gateway</title></head><body></body></html>");
-    let reply = Reply { status: status.unwrap_or(502), content_type: "text/html", body, compressible: false };
+    let reply = Reply {
+        status: status.unwrap_or(502),
+        content_type: "text/html",
+        body,
+        compressible: false,
+    };
     respond(&reply, &HeaderMap::new(), request_id, None)
 }
 
@@ -372,7 +482,11 @@ fn respond(reply: &Reply, request: &HeaderMap, request_id: &str, fault: Option<&
     match fault {
         Some(Action::WrongJson) => body = Bytes::from_static(b"{\"FailedRecordCount\": 0, \"Fail"),
         Some(Action::WrongCrc) if body.starts_with(b"DHUB") => {
-            body = body.iter().enumerate().map(|(at, byte)| byte ^ u8::from((4..8).contains(&at))).collect();
+            body = body
+                .iter()
+                .enumerate()
+                .map(|(at, byte)| byte ^ u8::from((4..8).contains(&at)))
+                .collect();
         }
         _ => {}
     }
@@ -386,9 +500,10 @@ fn respond(reply: &Reply, request: &HeaderMap, request_id: &str, fault: Option<&
         Some(Action::Slow { bytes, tick_ms }) => Answer::slow(body, *bytes, Duration::from_millis(*tick_ms)),
         Some(Action::TruncatedBody) => {
             // An empty answer is announced longer than it is as well.
-            response.headers_mut().insert(CONTENT_LENGTH, body.len().max(2).into());
-            let half = body.slice(..body.len() / 2);
-            Answer::Cut(Some(half).filter(|half| !half.is_empty()))
+            response
+                .headers_mut()
+                .insert(CONTENT_LENGTH, body.len().max(2).into());
+            Answer::cut(body.slice(..body.len() / 2))
         }
         _ => Answer::Whole(body),
     };

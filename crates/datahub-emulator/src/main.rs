@@ -81,8 +81,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> std::io::Result<()> {
-    let spec =
-        TopicSpec { project: flags.project, topic: flags.topic, shards: flags.shards, schema: flags.schema };
+    let spec = TopicSpec {
+        project: flags.project,
+        topic: flags.topic,
+        shards: flags.shards,
+        schema: flags.schema,
+    };
     let options = Options {
         listen: flags.listen,
         access_id: flags.access_id,
