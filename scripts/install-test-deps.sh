@@ -7,7 +7,7 @@
 # mariadb  MariaDB server; no service is enabled or left running                Debian packages
 # mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
 # seekdb   an OceanBase engine, from the wheel pylibseekdb                      $DEPS_DIR/seekdb
-# sdk      the official DataHub Python SDK, by scripts/sdk-venv.sh              that script decides
+# sdk      the official DataHub Python SDK, by scripts/sdk-venv.sh              target/venv
 #
 # Environment: DEPS_DIR (target/deps), MYSQLD (a MySQL server to use instead of the one from sid),
 #              SID_MIRROR (the machine's own Debian mirror), SEEKDB_VERSION.
@@ -129,9 +129,15 @@ install_seekdb() {
 }
 
 install_sdk() {
-  if [ ! -x "$here/sdk-venv.sh" ]; then say sdk missing "scripts/sdk-venv.sh is not there"; return; fi
-  DEPS_DIR=$DEPS_DIR quietly "$here/sdk-venv.sh"
-  say sdk found "pydatahub, by scripts/sdk-venv.sh"
+  local state=installed venv=$repo/target/venv
+  if "$venv/bin/python" -c 'import datahub' 2>/dev/null; then
+    state=found
+  elif ! python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+    # Some of the SDK's dependencies are compiled.
+    apt_install python3-dev
+  fi
+  quietly "$here/sdk-venv.sh" "$venv"
+  say sdk "$state" "pydatahub in $venv"
 }
 
 mkdir -p -- "$DEPS_DIR"
