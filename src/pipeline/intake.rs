@@ -180,10 +180,11 @@ impl Intake {
         loop {
             self.tick.touch();
             tokio::select! {
-                step = timeout(TICK, self.source.next()) => match step {
-                    Ok(step) => return step.map(Some),
-                    Err(_) => {}
-                },
+                step = timeout(TICK, self.source.next()) => {
+                    if let Ok(step) = step {
+                        return step.map(Some);
+                    }
+                }
                 () = stop.cancelled() => return Ok(None),
             }
         }
