@@ -241,7 +241,7 @@ fn reshape(
         options: &options,
     };
     let mut world = shared.world();
-    let topic = world.topic(project, topic)?;
+    let topic = world.topic(&decode(project), &decode(topic))?;
     if change == "split" {
         topic.split(&needed("shard")?, text("key").as_deref(), now)
     } else {

@@ -237,11 +237,11 @@ impl Faults {
                 Action::Delay {
                     ms,
                     when: When::Before,
-                } => plan.delay_before += Duration::from_millis(*ms),
+                } => plan.delay_before = plan.delay_before.saturating_add(Duration::from_millis(*ms)),
                 Action::Delay {
                     ms,
                     when: When::After,
-                } => plan.delay_after += Duration::from_millis(*ms),
+                } => plan.delay_after = plan.delay_after.saturating_add(Duration::from_millis(*ms)),
                 action => plan.action = Some(action.clone()),
             }
         }
@@ -360,6 +360,10 @@ mod tests {
         let plan = faults.plan(CallKind::Get, "t", None);
         assert_eq!(plan.action, Some(Action::Drop { when: When::Before }));
         assert_eq!(plan.delay_before, Duration::from_millis(5));
+        for _ in 0..1100 {
+            faults.add(rule(r#"{"action":{"kind":"delay","ms":18446744073709551615}}"#));
+        }
+        assert_eq!(faults.plan(CallKind::Get, "t", None).delay_before, Duration::MAX);
         assert!(serde_json::from_str::<Rule>(r#"{"action":{"kind":"nonsense"}}"#).is_err());
         assert!(serde_json::from_str::<Rule>(r#"{"matches":{},"action":{"kind":"drop"}}"#).is_err());
     }
