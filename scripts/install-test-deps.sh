@@ -3,7 +3,7 @@
 #
 #   scripts/install-test-deps.sh [tools] [mariadb] [mysql] [seekdb] [sdk]      (no argument: all of them)
 #
-# tools    C compiler, curl, openssl, CA certificates, Python with venv                  Debian packages
+# tools    C compiler, curl, openssl, CA certificates, Python with venv         Debian packages
 # mariadb  MariaDB server; no service is enabled or left running                Debian packages
 # mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
 # seekdb   an OceanBase engine, from the wheel pylibseekdb                      $DEPS_DIR/seekdb
