@@ -15,6 +15,8 @@ pub mod opening;
 pub mod preflight;
 pub mod refusal;
 pub mod rows;
+#[cfg(test)]
+mod sample;
 pub mod schema;
 pub mod status;
 pub mod streaming;

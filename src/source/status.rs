@@ -99,7 +99,7 @@ const PERIOD: Duration = Duration::from_millis(200);
 const EVENTS_PER_LOOK: u32 = 256;
 
 /// Writes snapshots, seldom enough to cost nothing.
-pub(super) struct Publisher {
+pub struct Publisher {
     sender: watch::Sender<SourceStatus>,
     last: Instant,
     /// Events since the last look at the clock.

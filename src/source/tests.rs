@@ -83,7 +83,7 @@ async fn a_real_server_is_read_from_its_oldest_event() {
     }
     let identity = whole.identity().cloned().unwrap();
     whole.close().await;
-    // The same again, with a restart after every third step.
+    // The same again, with a restart after every few steps.
     let (mut position, mut again) = (None, Vec::new());
     loop {
         let resume = position.clone().map(|position| Resume {
@@ -92,7 +92,7 @@ async fn a_real_server_is_read_from_its_oldest_event() {
         });
         let (mut source, _status) = source(config.clone(), resume);
         let mut idle = false;
-        for _ in 0..3 {
+        for _ in 0..9 {
             match source.next().await.unwrap() {
                 Step::Rows => {
                     // Stop in the middle of an event as well.
