@@ -115,7 +115,7 @@ impl Source {
             feed: None,
             state: State::Idle,
             publisher: Publisher::new(status),
-            tally: Tally::new(),
+            tally: Tally::default(),
             rng: fastrand::Rng::new(),
             attempts: 0,
             denied: 0,

@@ -202,11 +202,13 @@ impl Feed {
             .map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
         let mut done = 0u64;
         if open.owed() > 0 {
-            open.fingerprint.enter(event.operation, &mapped.map.id);
             while open.owed() > 0 {
                 let Some(pair) = rows.next() else { break };
                 let (before, after) =
                     pair.map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
+                if done == 0 {
+                    open.fingerprint.enter(event.operation, &mapped.map.id);
+                }
                 open.fingerprint.row(before.as_ref(), after.as_ref());
                 open.rows = open.rows.saturating_add(1);
                 done = done.saturating_add(1);
@@ -261,8 +263,8 @@ impl Feed {
             return Err(unmapped(event.table_id, &at));
         };
         let unreadable = |error: DecodeError| undecodable(&error, &rows_of(mapped), &at.to_string());
-        open.fingerprint.enter(event.operation, &mapped.map.id);
         let mut passed = 0u64;
+        let mut entered = false;
         for pair in event.rows(&mapped.map).map_err(unreadable)? {
             let (before, after) = pair.map_err(unreadable)?;
             passed = passed.saturating_add(1);
@@ -283,6 +285,11 @@ impl Feed {
                     ts_us: meta.ts_us,
                 },
             })?;
+            // Not before: a row that `f` did not take leaves no trace.
+            if !entered {
+                open.fingerprint.enter(event.operation, &mapped.map.id);
+                entered = true;
+            }
             open.fingerprint.row(before.as_ref(), after.as_ref());
             open.rows = open.rows.saturating_add(1);
             pending.done = passed;

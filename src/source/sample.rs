@@ -130,7 +130,7 @@ impl Made {
                 timestamp: 1_700_000_000,
                 kind,
                 server_id: 1,
-                size: size as u32,
+                size: u32::try_from(size).unwrap(),
                 #[expect(clippy::cast_possible_truncation, reason = "the header has only 32 bits")]
                 log_pos: self.pos as u32,
                 flags: 1,

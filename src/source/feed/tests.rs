@@ -222,7 +222,7 @@ fn i7_a_transaction_that_changed_halts() {
         let outcome = play(&mut feed, &made.events, &mut rows);
         (outcome.err().map(|failure| failure.reason.code), rows.len())
     };
-    assert_eq!(code(&|made| { made.transaction(5, &[1, 2, 3]; })), (None, 1));
+    assert_eq!(code(&|made| { made.transaction(5, &[1, 2, 3]); }), (None, 1));
     // The same rows, packed into events in another way.
     assert_eq!(
         code(&|made| {
@@ -231,10 +231,10 @@ fn i7_a_transaction_that_changed_halts() {
         (None, 1)
     );
     let changed = (Some("transaction_changed"), 0);
-    assert_eq!(code(&|made| { made.transaction(5, &[1, 9, 3]; })), changed);
-    assert_eq!(code(&|made| { made.transaction(5, &[1]; })), changed);
-    assert_eq!(code(&|made| { made.transaction(5, &[]; })), changed);
-    assert_eq!(code(&|made| { made.gtid(5).query("DROP TABLE x"; })), changed);
+    assert_eq!(code(&|made| { made.transaction(5, &[1, 9, 3]); }), changed);
+    assert_eq!(code(&|made| { made.transaction(5, &[1]); }), changed);
+    assert_eq!(code(&|made| { made.transaction(5, &[]); }), changed);
+    assert_eq!(code(&|made| { made.gtid(5).query("DROP TABLE x"); }), changed);
     // Number 5 was rolled back on a server that lost its tail.
     let mut feed = feed_at(Flavour::MySql, in_the_middle());
     let mut made = Made::new("a");

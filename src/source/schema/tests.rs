@@ -4,7 +4,7 @@ fn map(columns: &[(u8, u16)], names: Option<&[&str]>) -> TableMap {
     // Through the wire form: a table map has private parts.
     let mut body = vec![9, 0, 0, 0, 0, 0, 1, 0];
     body.extend_from_slice(b"\x04shop\0\x01t\0");
-    body.push(columns.len() as u8);
+    body.push(u8::try_from(columns.len()).unwrap());
     let mut metadata = Vec::new();
     for (kind, meta) in columns {
         let [high, low] = meta.to_be_bytes();
@@ -28,17 +28,17 @@ fn map(columns: &[(u8, u16)], names: Option<&[&str]>) -> TableMap {
             _ => body.push(*kind),
         }
     }
-    body.push(metadata.len() as u8);
+    body.push(u8::try_from(metadata.len()).unwrap());
     body.extend(metadata);
     body.extend(vec![0xff; columns.len().div_ceil(8)]);
     if let Some(names) = names {
         let mut field = Vec::new();
         for name in names {
-            field.push(name.len() as u8);
+            field.push(u8::try_from(name.len()).unwrap());
             field.extend_from_slice(name.as_bytes());
         }
         body.push(4);
-        body.push(field.len() as u8);
+        body.push(u8::try_from(field.len()).unwrap());
         body.extend(field);
     }
     TableMap::parse(&body).unwrap()

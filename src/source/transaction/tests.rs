@@ -98,9 +98,9 @@ fn definitions_end_a_transaction_of_their_own_only() {
     let acts = run(&mut tracker(Flavour::MySql, Some(set(4))), &made).unwrap();
     let definitions: Vec<_> = acts
         .into_iter()
-        .filter_map(|act| match act {
-            Act::Definition { boundary, .. } => Some(boundary),
-            _ => None,
+        .filter_map(|act| {
+            let Act::Definition { boundary, .. } = act else { return None };
+            Some(boundary)
         })
         .collect();
     assert_eq!(definitions, [true, false]);
