@@ -41,8 +41,8 @@ use crate::retry::{Delays, Disposition, Failure};
 use feed::Feed;
 use opening::Opened;
 use preflight::Severity;
-pub use status::{SourceState, SourceStatus};
 use status::Publisher;
+pub use status::{SourceState, SourceStatus};
 use streaming::Streaming;
 use tally::Tally;
 use transaction::Tracker;
@@ -188,10 +188,7 @@ impl Source {
     ///
     /// # Errors
     /// What `f` returned, or a row that cannot be read. The position is then behind the last row that `f` took.
-    pub fn rows(
-        &mut self,
-        f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    pub fn rows(&mut self, f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
         match (&self.state, &mut self.feed) {
             (State::Streaming(streaming), Some(feed)) => streaming.rows(feed, f),
             _ => Ok(()),

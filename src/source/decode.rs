@@ -134,7 +134,27 @@ fn take_slice<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
 impl Header {
     /// Reads the 19 bytes in front of an event.
     pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Self {
-        let [t0, t1, t2, t3, kind, s0, s1, s2, s3, z0, z1, z2, z3, p0, p1, p2, p3, f0, f1] = *bytes;
+        let [
+            t0,
+            t1,
+            t2,
+            t3,
+            kind,
+            s0,
+            s1,
+            s2,
+            s3,
+            z0,
+            z1,
+            z2,
+            z3,
+            p0,
+            p1,
+            p2,
+            p3,
+            f0,
+            f1,
+        ] = *bytes;
         Self {
             timestamp: u32::from_le_bytes([t0, t1, t2, t3]),
             kind,
@@ -241,10 +261,7 @@ fn gtid_head(mut body: &[u8]) -> Option<GtidHead> {
     if take(body) != Some([2u8]) {
         return Some(head);
     }
-    head.clock = (
-        u64::from_le_bytes(take(body)?),
-        u64::from_le_bytes(take(body)?),
-    );
+    head.clock = (u64::from_le_bytes(take(body)?), u64::from_le_bytes(take(body)?));
     let seven = |[a, b, c, d, e, f, g]: [u8; 7]| u64::from_le_bytes([a, b, c, d, e, f, g, 0]);
     if let Some(immediate) = take(body).map(seven) {
         // The top bit says that the originating server's commit time follows.

@@ -146,7 +146,9 @@ impl Feed {
     /// Whatever makes it uncertain what was committed.
     pub fn event(&mut self, header: &Header, body: &[u8]) -> Result<Fed, Failure> {
         let meaning = decode::parse(header, body)?;
-        let act = self.tracker.observe(header, &meaning, |db| self.filter.touches(db))?;
+        let act = self
+            .tracker
+            .observe(header, &meaning, |db| self.filter.touches(db))?;
         Ok(match act {
             Act::Quiet => Fed::Quiet,
             Act::Boundary => Fed::Boundary,

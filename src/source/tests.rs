@@ -48,7 +48,10 @@ fn take(source: &mut Source, seen: &mut Vec<String>) {
                     row.row
                 ),
                 ChangeEvent::Filtered { operation, .. } => {
-                    assert!(matches!(operation, Operation::Create | Operation::Update | Operation::Delete));
+                    assert!(matches!(
+                        operation,
+                        Operation::Create | Operation::Update | Operation::Delete
+                    ));
                     "filtered".to_owned()
                 }
             });
@@ -61,7 +64,11 @@ fn take(source: &mut Source, seen: &mut Vec<String>) {
 async fn drain(source: &mut Source) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
-        match tokio::time::timeout(Duration::from_secs(10), source.next()).await.unwrap().unwrap() {
+        match tokio::time::timeout(Duration::from_secs(10), source.next())
+            .await
+            .unwrap()
+            .unwrap()
+        {
             Step::Rows => take(source, &mut seen),
             Step::Boundary => {}
             Step::Heartbeat => return seen,

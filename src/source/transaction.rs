@@ -125,7 +125,8 @@ fn changed(message: String) -> Failure {
 impl Open {
     /// Rows of it that still have to be passed over.
     pub fn owed(&self) -> u64 {
-        self.before_cut.map_or(0, |(rows, _)| rows.saturating_sub(self.rows))
+        self.before_cut
+            .map_or(0, |(rows, _)| rows.saturating_sub(self.rows))
     }
 
     /// To be called when `owed` has come down to nothing.
@@ -385,7 +386,9 @@ impl Tracker {
         }
         Err(Failure::halt(
             "position_purged",
-            format!("the oldest file that the server still has begins behind the position: it follows on {previous}"),
+            format!(
+                "the oldest file that the server still has begins behind the position: it follows on {previous}"
+            ),
             "copy the captured tables anew, or accept the gap by setting START_POSITION and removing the checkpoint",
         ))
     }
@@ -416,7 +419,10 @@ impl Tracker {
         if self.gtid_set.is_some() {
             return Err(Failure::halt(
                 "anonymous_transaction",
-                format!("a transaction without a GTID begins at {}:{}", self.file, self.event_start),
+                format!(
+                    "a transaction without a GTID begins at {}:{}",
+                    self.file, self.event_start
+                ),
                 "set gtid_mode=ON on the server, or start from a file position (START_POSITION=file:…)",
             ));
         }

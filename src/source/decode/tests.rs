@@ -5,7 +5,11 @@ use crate::source::sample;
 fn every_recorded_checksum_matches_and_a_flipped_bit_does_not() {
     for event in sample::recorded() {
         assert_eq!(Header::parse(&event.header.bytes()), event.header);
-        assert!(event.header.checksum_matches(&event.body, event.sum), "{:?}", event.header);
+        assert!(
+            event.header.checksum_matches(&event.body, event.sum),
+            "{:?}",
+            event.header
+        );
         let mut body = event.body.clone();
         body[0] ^= 1;
         assert!(!event.header.checksum_matches(&body, event.sum));
@@ -21,7 +25,13 @@ fn the_in_use_flag_counts_except_in_a_files_first_event() {
             ..Header::default()
         };
         let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&Header { flags: summed, ..header }.bytes());
+        hasher.update(
+            &Header {
+                flags: summed,
+                ..header
+            }
+            .bytes(),
+        );
         hasher.update(b"body");
         if kind == kind::FORMAT_DESCRIPTION {
             hasher.update(&[1]);

@@ -13,8 +13,10 @@ fn show(event: &ChangeEvent<'_>) -> String {
             row.meta.transaction,
             row.row,
             row.meta.ts_us,
-            row.before.map(|image| (image.nulls.to_vec(), image.values.to_vec())),
-            row.after.map(|image| (image.nulls.to_vec(), image.values.to_vec())),
+            row.before
+                .map(|image| (image.nulls.to_vec(), image.values.to_vec())),
+            row.after
+                .map(|image| (image.nulls.to_vec(), image.values.to_vec())),
         ),
         ChangeEvent::Filtered { operation, .. } => format!("{} filtered", operation.letter()),
     }
@@ -69,6 +71,10 @@ fn play(feed: &mut Feed, events: &[Sample], rows: &mut Vec<String>) -> Result<()
 
 /// What a server sends from a file position on: a made-up ROTATE, the file's first event, the rest.
 fn dump(events: &[Sample], position: &Position) -> Vec<Sample> {
+    if position.file.file != RECORDED {
+        // Behind the ROTATE at the file's end: the next file is not part of the recording.
+        return Vec::new();
+    }
     let mut sent = Made::new(&position.file.file);
     sent.events.truncate(1);
     let mut sent = sent.events;
@@ -113,11 +119,11 @@ fn i7_a_recorded_binlog_cut_after_every_event_loses_and_repeats_nothing() {
             let before_cut = rows.clone();
             let mut restarted = feed_at(Flavour::MariaDb, position.clone());
             play(&mut restarted, &dump(&events, &position), &mut rows).unwrap();
-            assert_eq!(rows, whole, "restart after event {cut}, {most} rows of it");
+            assert!(rows == whole, "restart after event {cut}, {most} rows of it");
             let mut rows = before_cut;
             let position = feed.cut();
             play(&mut feed, &dump(&events, &position), &mut rows).unwrap();
-            assert_eq!(rows, whole, "reconnect after event {cut}, {most} rows of it");
+            assert!(rows == whole, "reconnect after event {cut}, {most} rows of it");
         }
     }
 }
@@ -162,15 +168,24 @@ fn i7_a_gtid_stream_cut_after_every_event_loses_and_repeats_nothing() {
     play(&mut feed, &events, &mut whole).unwrap();
     assert_eq!(whole.len(), 6);
     assert_eq!(feed.position().gtid_set, Some(read_before(9)));
-    assert!(whole[0].contains("07070707-0707-0707-0707-070707070707:5:0 1700000005123456"), "{}", whole[0]);
+    assert!(
+        whole[0].contains("07070707-0707-0707-0707-070707070707:5:0 1700000005123456"),
+        "{}",
+        whole[0]
+    );
     for cut in 0..=events.len() {
         let mut feed = feed_at(Flavour::OceanBase, start.clone());
         let mut rows = Vec::new();
         play(&mut feed, &events[..cut], &mut rows).unwrap();
         let position = through_json(&feed.position());
         let mut restarted = feed_at(Flavour::OceanBase, position.clone());
-        play(&mut restarted, &dump_by_gtid(&events, position.gtid_set.as_ref().unwrap()), &mut rows).unwrap();
-        assert_eq!(rows, whole, "cut after event {cut}");
+        play(
+            &mut restarted,
+            &dump_by_gtid(&events, position.gtid_set.as_ref().unwrap()),
+            &mut rows,
+        )
+        .unwrap();
+        assert!(rows == whole, "cut after event {cut}");
         assert_eq!(restarted.position().gtid_set, Some(read_before(9)));
     }
 }
@@ -181,16 +196,23 @@ fn i7_a_restarted_instance_sends_the_open_transaction_again() {
         let mut made = Made::new("mysql-bin.000001");
         made.previous(4).transaction(5, &[1, 2, 3]);
         made.events.truncate(made.events.len() - cut);
-        made.rotate("mysql-bin.000002", 4, false).rotate("mysql-bin.000002", 4, true);
+        made.rotate("mysql-bin.000002", 4, false)
+            .rotate("mysql-bin.000002", 4, true);
         made.push(kind::FORMAT_DESCRIPTION, vec![0; 60]).previous(4);
         made.transaction(5, &[1, 2, 3]);
-        let mut feed = feed_at(Flavour::OceanBase, at("mysql-bin.000001", 4, Some(read_before(4))));
+        let mut feed = feed_at(
+            Flavour::OceanBase,
+            at("mysql-bin.000001", 4, Some(read_before(4))),
+        );
         let mut rows = Vec::new();
         play(&mut feed, &made.events, &mut rows).unwrap();
         assert_eq!(rows.len(), 3, "the last {cut} events were lost: {rows:?}");
         let position = feed.position();
         assert_eq!((position.gtid_set, position.open), (Some(read_before(5)), None));
-        assert_eq!(position.file.to_string(), format!("mysql-bin.000002:{}", made.pos));
+        assert_eq!(
+            position.file.to_string(),
+            format!("mysql-bin.000002:{}", made.pos)
+        );
         let repeated = feed.tracker().left_out().repeated;
         assert_eq!(repeated, u64::from(cut == 0));
     }
@@ -207,7 +229,10 @@ fn in_the_middle() -> Position {
         step(&mut feed, &event, usize::MAX, &mut rows).unwrap();
     }
     let position = feed.position();
-    assert_eq!(position.open.as_ref().map(|open: &OpenTransaction| open.rows), Some(2));
+    assert_eq!(
+        position.open.as_ref().map(|open: &OpenTransaction| open.rows),
+        Some(2)
+    );
     position
 }
 
@@ -222,19 +247,48 @@ fn i7_a_transaction_that_changed_halts() {
         let outcome = play(&mut feed, &made.events, &mut rows);
         (outcome.err().map(|failure| failure.reason.code), rows.len())
     };
-    assert_eq!(code(&|made| { made.transaction(5, &[1, 2, 3]); }), (None, 1));
+    assert_eq!(
+        code(&|made| {
+            made.transaction(5, &[1, 2, 3]);
+        }),
+        (None, 1)
+    );
     // The same rows, packed into events in another way.
     assert_eq!(
         code(&|made| {
-            made.gtid(5).query("BEGIN").table_map().insert(&[1, 2, 3]).commit();
+            made.gtid(5)
+                .query("BEGIN")
+                .table_map()
+                .insert(&[1, 2, 3])
+                .commit();
         }),
         (None, 1)
     );
     let changed = (Some("transaction_changed"), 0);
-    assert_eq!(code(&|made| { made.transaction(5, &[1, 9, 3]); }), changed);
-    assert_eq!(code(&|made| { made.transaction(5, &[1]); }), changed);
-    assert_eq!(code(&|made| { made.transaction(5, &[]); }), changed);
-    assert_eq!(code(&|made| { made.gtid(5).query("DROP TABLE x"); }), changed);
+    assert_eq!(
+        code(&|made| {
+            made.transaction(5, &[1, 9, 3]);
+        }),
+        changed
+    );
+    assert_eq!(
+        code(&|made| {
+            made.transaction(5, &[1]);
+        }),
+        changed
+    );
+    assert_eq!(
+        code(&|made| {
+            made.transaction(5, &[]);
+        }),
+        changed
+    );
+    assert_eq!(
+        code(&|made| {
+            made.gtid(5).query("DROP TABLE x");
+        }),
+        changed
+    );
     // Number 5 was rolled back on a server that lost its tail.
     let mut feed = feed_at(Flavour::MySql, in_the_middle());
     let mut made = Made::new("a");

@@ -17,7 +17,11 @@ fn facts(flavour: Flavour) -> ServerFacts {
     ServerFacts {
         identity: ServerIdentity {
             flavour,
-            server_uuid: if flavour == Flavour::MariaDb { String::new() } else { U.to_owned() },
+            server_uuid: if flavour == Flavour::MariaDb {
+                String::new()
+            } else {
+                U.to_owned()
+            },
             server_id: 7,
         },
         version: "8".to_owned(),
@@ -57,12 +61,24 @@ fn each_start_is_a_position() {
     assert_eq!(earliest.position, position(Some(set(10)), file("b.1", 4)));
     assert!(earliest.adopt_previous);
     let timestamp = choose(&StartPosition::Timestamp(5), &maria).unwrap();
-    assert_eq!((timestamp.position, timestamp.not_before), (position(None, file("b.1", 4)), Some(5)));
+    assert_eq!(
+        (timestamp.position, timestamp.not_before),
+        (position(None, file("b.1", 4)), Some(5))
+    );
     assert!(choose(&StartPosition::Gtid(set(20)), &mysql).is_ok());
-    assert_eq!(code(choose(&StartPosition::Gtid(set(5)), &mysql)), "position_purged");
-    assert_eq!(code(choose(&StartPosition::Gtid(set(20)), &maria)), "start_gtid_unsupported");
+    assert_eq!(
+        code(choose(&StartPosition::Gtid(set(5)), &mysql)),
+        "position_purged"
+    );
+    assert_eq!(
+        code(choose(&StartPosition::Gtid(set(20)), &maria)),
+        "start_gtid_unsupported"
+    );
     assert!(choose(&StartPosition::File(file("b.1", 900)), &maria).is_ok());
-    assert_eq!(code(choose(&StartPosition::File(file("b.0", 4)), &maria)), "position_purged");
+    assert_eq!(
+        code(choose(&StartPosition::File(file("b.0", 4)), &maria)),
+        "position_purged"
+    );
 }
 
 #[test]
@@ -78,7 +94,10 @@ fn a_position_of_another_server_halts() {
     let known = facts(Flavour::MySql).identity;
     let mut other = known.clone();
     other.server_id = 8;
-    assert!(same_history(&known, &other).is_ok(), "a uuid says more than an id");
+    assert!(
+        same_history(&known, &other).is_ok(),
+        "a uuid says more than an id"
+    );
     other.server_uuid = U.replace('3', "4");
     assert_eq!(code(same_history(&known, &other)), "checkpoint_other_server");
     let known = facts(Flavour::MariaDb).identity;
@@ -94,7 +113,10 @@ fn a_gap_is_noticed_before_the_dump() {
     assert!(can_continue(&gtid(10), &oceanbase).is_ok());
     assert_eq!(code(can_continue(&gtid(9), &oceanbase)), "position_purged");
     let behind = can_continue(&gtid(101), &oceanbase).unwrap_err();
-    assert_eq!(behind.disposition, crate::retry::Disposition::Retry { after: None });
+    assert_eq!(
+        behind.disposition,
+        crate::retry::Disposition::Retry { after: None }
+    );
     let by_file = |name, pos| can_continue(&position(None, file(name, pos)), &facts(Flavour::MariaDb));
     assert!(by_file("b.1", 900).is_ok());
     assert_eq!(code(by_file("b.1", 901)), "position_ahead");

@@ -64,11 +64,20 @@ fn fits(column_type: &str, wire: (u8, u16)) -> bool {
 
 #[test]
 fn a_schema_has_names_kinds_and_the_key_in_its_order() {
-    let definition = definition(&[("a", "int(11)"), ("b", "varchar(10)"), ("c", "bigint unsigned")], &["c", "a"]);
+    let definition = definition(
+        &[("a", "int(11)"), ("b", "varchar(10)"), ("c", "bigint unsigned")],
+        &["c", "a"],
+    );
     let schema = build(&definition, &map(&[(3, 0), (15, 40), (8, 0)], None)).unwrap();
     assert_eq!(schema.primary_key, [2, 0]);
     assert_eq!(schema.columns[2].name, "c");
-    assert_eq!(schema.columns[2].kind, ColumnKind::Integer { bytes: 8, unsigned: true });
+    assert_eq!(
+        schema.columns[2].kind,
+        ColumnKind::Integer {
+            bytes: 8,
+            unsigned: true
+        }
+    );
     assert_eq!((schema.columns[1].wire, schema.columns[1].meta), (15, 40));
 }
 
@@ -110,14 +119,20 @@ fn i6_what_decides_how_bytes_read_has_to_agree() {
 #[test]
 fn without_names_the_count_has_to_agree() {
     let definition = definition(&[("a", "int"), ("b", "int")], &[]);
-    assert!(matches!(build(&definition, &map(&[(3, 0)], None)), Err(Misfit::Contradiction(_))));
+    assert!(matches!(
+        build(&definition, &map(&[(3, 0)], None)),
+        Err(Misfit::Contradiction(_))
+    ));
 }
 
 #[test]
 fn with_names_columns_added_since_do_no_harm() {
     let definition = definition(&[("new", "int"), ("a", "bigint"), ("b", "int")], &["b"]);
     let schema = build(&definition, &map(&[(3, 0), (8, 0)], Some(&["b", "a"]))).unwrap();
-    assert_eq!(schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(
+        schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
+        ["b", "a"]
+    );
     assert_eq!(schema.primary_key, [0]);
     // A swap of two columns of one type shows in their names alone.
     let gone = build(&definition, &map(&[(3, 0)], Some(&["old"])));
@@ -135,5 +150,10 @@ fn with_names_columns_added_since_do_no_harm() {
 #[test]
 fn what_cannot_be_read_is_named() {
     let outcome = build(&definition(&[("a", "vector(3)")], &[]), &map(&[(252, 2)], None));
-    assert_eq!(outcome, Err(Misfit::Unsupported(vec!["column a: type vector is not supported".to_owned()])));
+    assert_eq!(
+        outcome,
+        Err(Misfit::Unsupported(vec![
+            "column a: type vector is not supported".to_owned()
+        ]))
+    );
 }

@@ -94,12 +94,16 @@ fn positions_pass_four_gibibytes() {
 fn definitions_end_a_transaction_of_their_own_only() {
     let mut made = Made::new("a");
     made.gtid(5).query("CREATE TABLE x (a int)");
-    made.gtid(6).query("BEGIN").query("CREATE TABLE y (a int) START TRANSACTION");
+    made.gtid(6)
+        .query("BEGIN")
+        .query("CREATE TABLE y (a int) START TRANSACTION");
     let acts = run(&mut tracker(Flavour::MySql, Some(set(4))), &made).unwrap();
     let definitions: Vec<_> = acts
         .into_iter()
         .filter_map(|act| {
-            let Act::Definition { boundary, .. } = act else { return None };
+            let Act::Definition { boundary, .. } = act else {
+                return None;
+            };
             Some(boundary)
         })
         .collect();
@@ -134,7 +138,10 @@ fn a_rollback_after_rows_halts() {
     let mut made = Made::new("a");
     made.events.clear();
     made.query("ROLLBACK");
-    assert_eq!(run(&mut tracker, &made).unwrap_err().reason.code, "transaction_rolled_back");
+    assert_eq!(
+        run(&mut tracker, &made).unwrap_err().reason.code,
+        "transaction_rolled_back"
+    );
 }
 
 #[test]
@@ -157,7 +164,10 @@ fn gaps_are_noticed_where_the_server_would_not_say() {
 fn rows_outside_of_a_transaction_are_left_out_only_where_a_server_leaks_them() {
     let mut stray = Made::new("a");
     stray.table_map().insert(&[1]).commit();
-    assert_eq!(code(Flavour::MySql, Some(set(5)), &stray), "rows_outside_transaction");
+    assert_eq!(
+        code(Flavour::MySql, Some(set(5)), &stray),
+        "rows_outside_transaction"
+    );
     assert_eq!(code(Flavour::MariaDb, None, &stray), "rows_outside_transaction");
     let mut tracker = tracker(Flavour::OceanBase, Some(set(5)));
     let acts = run(&mut tracker, &stray).unwrap();
@@ -169,7 +179,9 @@ fn rows_outside_of_a_transaction_are_left_out_only_where_a_server_leaks_them() {
 #[test]
 fn transactions_before_the_start_time_are_left_out_and_counted() {
     let mut made = Made::new("a");
-    made.transaction(5, &[1]).transaction(6, &[2]).transaction(7, &[3]);
+    made.transaction(5, &[1])
+        .transaction(6, &[2])
+        .transaction(7, &[3]);
     let mut tracker = tracker(Flavour::OceanBase, Some(set(4)));
     tracker.not_before = Some(1_700_000_006 * MICROS + 123_456);
     let acts = run(&mut tracker, &made).unwrap();
