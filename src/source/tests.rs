@@ -157,7 +157,10 @@ async fn i7_a_killed_dump_goes_on_at_the_next_row() {
         steps += 1;
         if step == Step::Heartbeat || steps.is_multiple_of(1000) {
             let sql = "SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
-            if let Some(id) = connection::one_text(&mut admin, sql, config.connect_timeout).await.unwrap() {
+            if let Some(id) = connection::one_text(&mut admin, sql, config.connect_timeout)
+                .await
+                .unwrap()
+            {
                 kills += 1;
                 drop(connection::query(&mut admin, &format!("KILL {id}"), config.connect_timeout).await);
             }

@@ -1,3 +1,4 @@
+use super::header::FLAG_ARTIFICIAL;
 use super::*;
 use crate::source::sample;
 
