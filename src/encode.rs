@@ -21,6 +21,8 @@ use crate::source::value::ValueError;
 
 mod debezium;
 mod key;
+#[cfg(test)]
+mod tests;
 
 use debezium::{Envelope, Failed, Plan};
 use key::KeyText;
@@ -72,6 +74,9 @@ struct Pending {
 
 /// Most tables whose plans are kept; beyond that all are built anew, which costs microseconds a table.
 const MAX_PLANS: usize = 1024;
+
+/// Most bytes that are reserved for the next chunk: an idle collector keeps no more than this.
+const MAX_RESERVE: usize = 1 << 20;
 
 /// Turns events into records, and gathers them into chunks.
 #[derive(Debug)]
@@ -207,7 +212,13 @@ impl Encoder {
 
     /// Hands over what was pushed since the last call, as a chunk that ends at `end`. `seq` goes on over chunks.
     pub fn take(&mut self, end: Position) -> Chunk {
-        let payloads = Bytes::from(std::mem::take(&mut self.buffer));
+        // The next chunk is likely as large. Memory behind the records would be held outside of the byte budget.
+        let next = Vec::with_capacity(self.buffer.len().min(MAX_RESERVE));
+        let mut buffer = std::mem::replace(&mut self.buffer, next);
+        if buffer.capacity() - buffer.len() > buffer.len() / 4 {
+            buffer.shrink_to_fit();
+        }
+        let payloads = Bytes::from(buffer);
         let mut begin = 0;
         let mut records = Vec::with_capacity(self.pending.len());
         for pending in self.pending.drain(..) {

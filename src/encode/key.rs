@@ -12,37 +12,42 @@ use md5::{Digest, Md5};
 pub(super) struct KeyText {
     /// The key columns' JSON values in key order, or the row's object.
     pub(super) spans: Vec<Range<usize>>,
-    text: Vec<u8>,
+    /// One part of the key.
+    part: Vec<u8>,
+    /// The parts of a key of several columns.
+    joined: Vec<u8>,
 }
 
 impl KeyText {
     /// Hashes the key of the row that was written last.
     pub(super) fn hash(&mut self, buffer: &[u8]) -> u128 {
-        let Self { spans, text } = self;
+        let Self { spans, part, joined } = self;
         if let [only] = spans.as_slice() {
             let json = buffer.get(only.clone()).unwrap_or_default();
-            return match json {
-                [b'"', inner @ .., b'"'] if inner.contains(&b'\\') => {
-                    text.clear();
-                    unescape(inner, text);
-                    md5(text)
-                }
-                [b'"', inner @ .., b'"'] => md5(inner),
-                plain => md5(plain),
-            };
+            return md5(text(json, part));
         }
-        let mut joined = Vec::new();
+        joined.clear();
         for span in spans {
-            text.clear();
-            match buffer.get(span.clone()).unwrap_or_default() {
-                [b'"', inner @ .., b'"'] => unescape(inner, text),
-                plain => text.extend_from_slice(plain),
-            }
+            let json = buffer.get(span.clone()).unwrap_or_default();
+            let text = text(json, part);
             joined.extend_from_slice(itoa::Buffer::new().format(text.len()).as_bytes());
             joined.push(b':');
             joined.extend_from_slice(text);
         }
-        md5(&joined)
+        md5(joined)
+    }
+}
+
+/// What a JSON value says: the inside of a string, unescaped (into `part` where needed), else the value as it is.
+fn text<'t>(json: &'t [u8], part: &'t mut Vec<u8>) -> &'t [u8] {
+    match json {
+        [b'"', inner @ .., b'"'] if inner.contains(&b'\\') => {
+            part.clear();
+            unescape(inner, part);
+            part
+        }
+        [b'"', inner @ .., b'"'] => inner,
+        plain => plain,
     }
 }
 

@@ -7,6 +7,8 @@
 use crate::change::{Operation, RowImage};
 
 mod table_map;
+#[cfg(test)]
+mod tests;
 
 pub(super) use table_map::{DIGIT_BYTES, decimal_bytes};
 pub use table_map::{TableMap, Width, WireColumn};
@@ -138,8 +140,10 @@ pub struct RowsEvent<'a> {
     /// Whether this is the last rows event of its statement.
     pub ends_statement: bool,
     columns: u64,
-    all_present: bool,
-    all_present_after: bool,
+    /// One bit a column: in the image, or in the before image of an update.
+    present: &'a [u8],
+    /// The same for the after image of an update; `present` again for the others.
+    present_after: &'a [u8],
     rows: Reader<'a>,
 }
 
@@ -178,19 +182,18 @@ impl<'a> RowsEvent<'a> {
         let bitmap =
             usize::try_from(columns.div_ceil(8)).map_err(|_| reader.error("the column count is absurd"))?;
         let present = reader.take(bitmap, "cut short in the columns bitmap")?;
-        let all_present_after = if operation == Operation::Update {
-            let after = reader.take(bitmap, "cut short in the after image's columns bitmap")?;
-            all_set(after, columns)
+        let present_after = if operation == Operation::Update {
+            reader.take(bitmap, "cut short in the after image's columns bitmap")?
         } else {
-            true
+            present
         };
         Ok(Self {
             table_id,
             operation,
             ends_statement: flags & STMT_END != 0,
             columns,
-            all_present: all_set(present, columns),
-            all_present_after,
+            present,
+            present_after,
             rows: reader,
         })
     }
@@ -200,6 +203,42 @@ impl<'a> RowsEvent<'a> {
     /// # Errors
     /// If `map` is another table's or another width's, or an image leaves columns out.
     pub fn rows<'m>(&self, map: &'m TableMap) -> Result<Rows<'a, 'm>, DecodeError> {
+        self.check(map)?;
+        if !all_set(self.present, self.columns) {
+            return Err(DecodeError::PartialImage(match self.operation {
+                Operation::Create => "after",
+                Operation::Update | Operation::Delete => "before",
+            }));
+        }
+        if !all_set(self.present_after, self.columns) {
+            return Err(DecodeError::PartialImage("after"));
+        }
+        Ok(Rows {
+            reader: self.rows,
+            operation: self.operation,
+            widths: map.widths(),
+            widths_after: map.widths(),
+        })
+    }
+
+    /// How many rows there are, for tables that are not captured: their images may leave columns out.
+    ///
+    /// # Errors
+    /// If `map` is another table's or another width's, or the rows do not add up.
+    pub fn count(&self, map: &TableMap) -> Result<u64, DecodeError> {
+        self.check(map)?;
+        let widths = present_widths(map.widths(), self.present);
+        let widths_after = present_widths(map.widths(), self.present_after);
+        let rows = Rows {
+            reader: self.rows,
+            operation: self.operation,
+            widths: &widths,
+            widths_after: &widths_after,
+        };
+        rows.map(|row| row.map(|_| 1)).sum()
+    }
+
+    fn check(&self, map: &TableMap) -> Result<(), DecodeError> {
         if self.table_id != map.table_id {
             return Err(DecodeError::TableId {
                 event: self.table_id,
@@ -212,21 +251,17 @@ impl<'a> RowsEvent<'a> {
                 table_map: map.columns.len(),
             });
         }
-        if !self.all_present {
-            return Err(DecodeError::PartialImage(match self.operation {
-                Operation::Create => "after",
-                Operation::Update | Operation::Delete => "before",
-            }));
-        }
-        if !self.all_present_after {
-            return Err(DecodeError::PartialImage("after"));
-        }
-        Ok(Rows {
-            reader: self.rows,
-            operation: self.operation,
-            widths: map.widths(),
-        })
+        Ok(())
     }
+}
+
+/// The widths of the columns that an image holds.
+fn present_widths(widths: &[Width], present: &[u8]) -> Vec<Width> {
+    let bits = present
+        .iter()
+        .flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1));
+    let present = widths.iter().zip(bits).filter(|(_, bit)| *bit == 1);
+    present.map(|(width, _)| *width).collect()
 }
 
 /// Whether the first `count` bits are all ones; bits behind them mean nothing.
@@ -244,33 +279,41 @@ fn all_set(bitmap: &[u8], count: u64) -> bool {
 /// One row: its image before and its image after; which are there follows from the operation.
 pub type RowPair<'a> = (Option<RowImage<'a>>, Option<RowImage<'a>>);
 
-/// Iterates over the rows of one event. Nothing is copied or allocated, so counting rows is a plain `count`.
+/// Iterates over the rows of one event; nothing is copied or allocated.
 #[derive(Clone, Debug)]
 pub struct Rows<'a, 'm> {
     reader: Reader<'a>,
     operation: Operation,
     widths: &'m [Width],
+    /// Of an update's after image.
+    widths_after: &'m [Width],
 }
 
 impl<'a> Rows<'a, '_> {
     fn pair(&mut self) -> Result<RowPair<'a>, DecodeError> {
         Ok(match self.operation {
-            Operation::Create => (None, Some(self.image()?)),
-            Operation::Update => (Some(self.image()?), Some(self.image()?)),
-            Operation::Delete => (Some(self.image()?), None),
+            Operation::Create => (None, Some(self.image(self.widths)?)),
+            Operation::Update => (
+                Some(self.image(self.widths)?),
+                Some(self.image(self.widths_after)?),
+            ),
+            Operation::Delete => (Some(self.image(self.widths)?), None),
         })
     }
 
-    fn image(&mut self) -> Result<RowImage<'a>, DecodeError> {
-        if self.widths.is_empty() {
-            return Err(self.reader.error("a row of a table without columns"));
+    fn image(&mut self, widths: &[Width]) -> Result<RowImage<'a>, DecodeError> {
+        // Such rows take no bytes: there would be no end of them.
+        if widths.is_empty() {
+            return Err(self.reader.error("a row image without columns"));
         }
         let nulls = self
             .reader
-            .take(self.widths.len().div_ceil(8), "cut short in a row's NULL bits")?;
-        let length = values_length(self.reader.rest, nulls, self.widths)
-            .ok_or_else(|| self.reader.error("cut short in a row that starts"))?;
-        let values = self.reader.take(length, "cut short in a row that starts")?;
+            .take(widths.len().div_ceil(8), "cut short in a row's NULL bits")?;
+        let length = values_length(self.reader.rest, nulls, widths)
+            .ok_or_else(|| self.reader.error("cut short in the row whose values start"))?;
+        let values = self
+            .reader
+            .take(length, "cut short in the row whose values start")?;
         Ok(RowImage { nulls, values })
     }
 }

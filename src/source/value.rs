@@ -14,6 +14,8 @@ mod decimal;
 mod jsonb;
 mod network;
 mod temporal;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use temporal::Temporal;
@@ -167,7 +169,7 @@ impl Cell {
                     .collect(),
             }),
             ColumnKind::Json => (wire == 245).then_some(Form::Json),
-            ColumnKind::Geometry => (wire == 255 || blob).then_some(Form::Geometry),
+            ColumnKind::Geometry => (wire == 255).then_some(Form::Geometry),
             ColumnKind::Uuid => (wire == 254).then_some(Form::Uuid),
             ColumnKind::Inet4 => (wire == 254).then_some(Form::Inet4),
             ColumnKind::Inet6 => (wire == 254).then_some(Form::Inet6),

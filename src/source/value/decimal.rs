@@ -86,3 +86,80 @@ impl Groups<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(bytes: &[u8], precision: u8, scale: u8) -> Result<String, ValueError> {
+        let mut out = Vec::new();
+        write(bytes, precision, scale, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    /// The documented layout, from digits: groups of nine, ragged ones outermost.
+    fn encode(integer: &str, fraction: &str, negative: bool) -> Vec<u8> {
+        let group = |digits: &str| {
+            let number: u32 = digits.parse().unwrap_or(0);
+            number.to_be_bytes()[4 - DIGIT_BYTES[digits.len()]..].to_vec()
+        };
+        let (head, groups) = integer.split_at(integer.len() % 9);
+        let mut bytes = group(head);
+        for chunk in groups.as_bytes().chunks(9).chain(fraction.as_bytes().chunks(9)) {
+            bytes.extend(group(std::str::from_utf8(chunk).unwrap()));
+        }
+        bytes[0] ^= 0x80;
+        if negative {
+            bytes.iter_mut().for_each(|byte| *byte = !*byte);
+        }
+        bytes
+    }
+
+    #[test]
+    fn documented_example() {
+        let positive = [0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2];
+        let negative = positive.map(|byte: u8| !byte);
+        assert_eq!(text(&positive, 14, 4).unwrap(), "1234567890.1234");
+        assert_eq!(text(&negative, 14, 4).unwrap(), "-1234567890.1234");
+    }
+
+    #[test]
+    fn boundaries() {
+        assert_eq!(text(&[0x80], 1, 0).unwrap(), "0");
+        assert_eq!(text(&[0x80, 0], 2, 2).unwrap_err(), MALFORMED);
+        assert_eq!(text(&[0x80], 2, 2).unwrap(), "0.00");
+        assert_eq!(text(&[0x7f], 2, 2).unwrap(), "-0.00");
+        assert_eq!(text(&encode("000", "50", true), 5, 2).unwrap(), "-0.50");
+        let (integer, fraction) = ("9".repeat(35), "9".repeat(30));
+        let most = format!("-{integer}.{fraction}");
+        assert_eq!(text(&encode(&integer, &fraction, true), 65, 30).unwrap(), most);
+        // 10 in one digit, a billion in nine.
+        assert!(text(&[0x80 | 10], 1, 0).is_err());
+        assert!(text(&[0xff, 0xff, 0xff, 0xff], 9, 0).is_err());
+        assert!(text(&[], 0, 0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_decimal_round_trips(
+            integer in "[0-9]{0,35}",
+            fraction in "[0-9]{0,30}",
+            negative in any::<bool>(),
+        ) {
+            prop_assume!(integer.len() + fraction.len() > 0);
+            let precision = u8::try_from(integer.len() + fraction.len()).unwrap();
+            let scale = u8::try_from(fraction.len()).unwrap();
+            let shown = match integer.trim_start_matches('0') {
+                "" => "0",
+                digits => digits,
+            };
+            let sign = if negative { "-" } else { "" };
+            let point = if scale > 0 { "." } else { "" };
+            let expected = format!("{sign}{shown}{point}{fraction}");
+            let bytes = encode(&integer, &fraction, negative);
+            prop_assert_eq!(text(&bytes, precision, scale).unwrap(), expected);
+        }
+    }
+}

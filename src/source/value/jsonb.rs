@@ -10,6 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::{ValueError, decimal, signed, temporal, text, write_integer};
 use crate::source::rows::little_endian;
 
+#[cfg(test)]
+mod tests;
+
 const MALFORMED: ValueError = ValueError::Malformed("JSON document");
 
 /// MySQL refuses documents deeper than 100.
@@ -262,6 +265,9 @@ fn sized(data: &[u8]) -> Result<&[u8], ValueError> {
 /// Decimal exponents beyond which the server changes to the `e` form.
 const PLAIN_EXPONENTS: std::ops::RangeInclusive<i32> = -14..=15;
 
+/// More than any shortest form of a number has, zeros included.
+const MAX_DIGITS: usize = 32;
+
 /// The shortest digits that read back as the same number, laid out as the server does; a whole number gets `.0`.
 fn write_double(number: f64, out: &mut Vec<u8>) -> Result<(), ValueError> {
     if !number.is_finite() {
@@ -271,24 +277,27 @@ fn write_double(number: f64, out: &mut Vec<u8>) -> Result<(), ValueError> {
     let shortest = buffer.format_finite(number.abs());
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let mut digits: Vec<u8> = Vec::new();
-    digits.extend(whole.bytes().chain(fraction.bytes()));
-    let leading = digits.iter().take_while(|digit| **digit == b'0').count();
-    let mut point = exponent.parse::<i32>().map_err(|_| MALFORMED)?
-        + i32::try_from(whole.len()).map_err(|_| MALFORMED)?
-        - i32::try_from(leading).map_err(|_| MALFORMED)?;
-    digits.drain(..leading);
-    while digits.last() == Some(&b'0') {
-        digits.pop();
+    let all = || whole.bytes().chain(fraction.bytes());
+    let leading = all().take_while(|digit| *digit == b'0').count();
+    let mut digits = [b'0'; MAX_DIGITS];
+    let mut significant = 0;
+    for (ordinal, (to, digit)) in digits.iter_mut().zip(all().skip(leading)).enumerate() {
+        *to = digit;
+        if digit != b'0' {
+            significant = ordinal + 1;
+        }
     }
-    if digits.is_empty() {
-        digits.push(b'0');
-        point = 1;
-    }
+    // Zero has no significant digit, but one has to be shown, in front of the point.
+    let point = if significant == 0 {
+        1
+    } else {
+        exponent.parse::<i32>().map_err(|_| MALFORMED)? + i32::try_from(whole.len()).map_err(|_| MALFORMED)?
+            - i32::try_from(leading).map_err(|_| MALFORMED)?
+    };
     if number.is_sign_negative() {
         out.push(b'-');
     }
-    lay_out(&digits, point, out);
+    lay_out(digits.get(..significant.max(1)).unwrap_or(b"0"), point, out);
     Ok(())
 }
 

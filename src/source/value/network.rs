@@ -108,3 +108,63 @@ fn push_hex(nibble: u8, out: &mut Vec<u8>) {
         b'a' - 10 + nibble
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inet6(text: &str) -> String {
+        let address: std::net::Ipv6Addr = text.parse().unwrap();
+        let mut out = Vec::new();
+        write_inet6(&address.octets(), &mut out);
+        String::from_utf8(out).unwrap().replace('"', "")
+    }
+
+    #[test]
+    fn inet6_as_the_server_prints_it() {
+        let cases = [
+            ("::", "::"),
+            ("::1", "::1"),
+            ("1::", "1::"),
+            ("2001:db8::ff00:42:8329", "2001:db8::ff00:42:8329"),
+            ("1:0:2:3:4:5:6:7", "1::2:3:4:5:6:7"),
+            ("1:0:0:2:0:0:0:3", "1:0:0:2::3"),
+            ("1:0:0:2:3:0:0:4", "1::2:3:0:0:4"),
+            ("::1.2.3.4", "::1.2.3.4"),
+            ("::ffff:1.2.3.4", "::ffff:1.2.3.4"),
+            (
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            ),
+            ("a:b0:c00:d000:1:10:100:1000", "a:b0:c00:d000:1:10:100:1000"),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(inet6(given), expected);
+        }
+    }
+
+    #[test]
+    fn uuid_segments_are_stored_in_reverse_up_to_version_5() {
+        let text = |stored: &[u8; 16]| {
+            let mut out = Vec::new();
+            write_uuid(stored, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let stored = [
+            0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x89, 0x01, 0x11, 0xef, 0x56, 0x78, 0x12, 0x34, 0x56, 0x78,
+        ];
+        assert_eq!(text(&stored), "\"12345678-5678-11ef-8901-aabbccddeeff\"");
+        let version_7 = [
+            0x01, 0x90, 0x00, 0x00, 0x00, 0x00, 0x70, 0x00, 0x80, 0, 0, 0, 0, 0, 0, 1,
+        ];
+        assert_eq!(text(&version_7), "\"01900000-0000-7000-8000-000000000001\"");
+        assert_eq!(text(&[0; 16]), "\"00000000-0000-0000-0000-000000000000\"");
+    }
+
+    #[test]
+    fn inet4_has_dots() {
+        let mut out = Vec::new();
+        write_inet4(&[255, 0, 10, 1], &mut out);
+        assert_eq!(out, b"\"255.0.10.1\"");
+    }
+}

@@ -5,6 +5,9 @@
 use super::{ValueError, big_endian, signed};
 use crate::source::rows::little_endian;
 
+#[cfg(test)]
+mod tests;
+
 /// A temporal wire form; the number is the fractional digits, 0 to 6.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Temporal {
