@@ -5,9 +5,11 @@
 
 mod check;
 pub mod filter;
+mod forms;
 mod layers;
 pub mod options;
 mod problem;
+mod reader;
 mod show;
 
 use std::io::Read as _;

@@ -4,6 +4,7 @@
 //! turns it into text; no channel, no lock that is held over I/O, no file. Deciding what the facts mean is
 //! `verdict`'s; gathering them is the wiring's.
 
+mod limit;
 pub mod probe;
 pub mod status;
 pub mod verdict;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::retry::Failure;
 use crate::telemetry::Metrics;
+use limit::Limited;
 
 pub use status::Status;
 pub use verdict::{Facts, SourceState, State, Verdict};
@@ -30,24 +32,30 @@ pub use verdict::{Facts, SourceState, State, Verdict};
 /// How long answers that are being written may take once the server is told to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
+/// Probes and scrapers need a handful.
+const MOST_CONNECTIONS: usize = 128;
+
+/// How long a client may say nothing: longer than the usual pause between two scrapes over one connection.
+const PATIENCE: Duration = Duration::from_secs(75);
+
 /// Opens the port.
 ///
 /// # Errors
 /// `port_in_use`, `port_not_allowed` or `listen_failed`; each needs a person.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        let (code, remedy) = match error.kind() {
-            io::ErrorKind::AddrInUse => (
+        let (code, remedy) = if error.kind() == io::ErrorKind::AddrInUse {
+            (
                 "port_in_use",
                 "stop the other program or set MONITORING_PORT to a free port",
-            ),
-            io::ErrorKind::PermissionDenied => {
-                ("port_not_allowed", "set MONITORING_PORT to a port above 1023")
-            }
-            _ => (
+            )
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            ("port_not_allowed", "set MONITORING_PORT to a port above 1023")
+        } else {
+            (
                 "listen_failed",
                 "set MONITORING_ADDRESS to an address of this machine, or to 0.0.0.0",
-            ),
+            )
         };
         Failure::halt(code, format!("cannot listen on {address}: {error}"), remedy)
     })
@@ -68,6 +76,7 @@ where
 {
     let app = router(snapshot, metrics);
     let stopped = stop.clone();
+    let listener = Limited::new(listener, MOST_CONNECTIONS, PATIENCE);
     let server = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned());
     tokio::select! {
         result = server.into_future() => result,

@@ -10,4 +10,5 @@ pub mod position;
 pub mod record;
 pub mod retry;
 pub mod source;
+pub mod store;
 pub mod telemetry;

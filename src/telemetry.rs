@@ -118,6 +118,15 @@ pub fn init(config: &LoggingConfig) -> Result<Telemetry, TelemetryError> {
 }
 
 impl Metrics {
+    /// Metrics of a recorder that nothing writes to: for tests of what shows them.
+    #[cfg(test)]
+    pub(crate) fn unregistered() -> Self {
+        Self {
+            handle: PrometheusBuilder::new().build_recorder().handle(),
+            dropped: Vec::new(),
+        }
+    }
+
     /// The Prometheus text of everything: ours, and what the kernel knows of the process.
     pub fn render(&self) -> String {
         let mut text = self.handle.render();

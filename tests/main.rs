@@ -1,1 +1,4 @@
+//! One integration binary: everything here sees the product from outside.
 
+mod configuration;
+mod layers;

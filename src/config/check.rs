@@ -4,21 +4,19 @@
 //! file, because a configuration with a problem is not handed out.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 use super::filter::TableFilter;
-use super::layers::{Origin, Raw, Text};
-use super::options::{self, Kind, Opt, Refusal};
-use super::problem::{Problem, Problems};
+use super::forms::{derived_server_id, endpoint, host, path_segment, start_position};
+use super::layers::{Origin, Raw};
+use super::options::{self, Refusal};
+use super::problem::Problems;
+use super::reader::Reader;
 use super::{
     Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, LogFormat, LoggingConfig,
     MonitoringConfig, PoisonPolicy, Secret, StartPosition, TlsConfig, TlsMode,
 };
-use crate::position::FilePosition;
 use crate::retry::Delays;
 
 /// A configuration that holds, and what to say about it once logs are set up.
@@ -71,12 +69,6 @@ impl Raw {
         };
         reader.monitoring().listen
     }
-}
-
-struct Reader<'a> {
-    raw: &'a Raw,
-    problems: Vec<Problem>,
-    warnings: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -217,7 +209,8 @@ impl Reader<'_> {
         let name = self.parsed(key, path_segment).unwrap_or_default();
         let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic());
         let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !name.is_empty() && !(starts_well && plain && (least..=most).contains(&name.len())) {
+        let follows_rules = starts_well && plain && (least..=most).contains(&name.len());
+        if !name.is_empty() && !follows_rules {
             let variable = options::find(key).map_or(key, |opt| opt.variable);
             self.warnings.push(format!(
                 "{variable} is {name:?}, but DataHub's naming rules ask for {least} to {most} letters, digits and underscores, starting with a letter; the service may refuse it"
@@ -320,285 +313,10 @@ impl Reader<'_> {
         })
         .unwrap_or_default()
     }
-
-    // -- one option ------------------------------------------------------------------------------------------
-
-    fn given(&self, key: &str) -> Option<&Text> {
-        self.raw.values.get(key)
-    }
-
-    fn origin(&self, key: &str) -> Origin {
-        self.given(key)
-            .map_or(Origin::Default, |text| text.origin.clone())
-    }
-
-    /// The text without surrounding blanks; empty if nothing was given, which is a problem if it is required.
-    fn text(&mut self, key: &'static str) -> String {
-        let text = self
-            .given(key)
-            .map(|given| given.text.trim().to_owned())
-            .unwrap_or_default();
-        let required = options::find(key).is_some_and(|opt| opt.required);
-        if text.is_empty() && required {
-            self.missing(key);
-        }
-        text
-    }
-
-    /// The number behind a text, as [`Kind::check`] gives it; 0 if nothing was given.
-    fn number(&mut self, key: &'static str) -> u64 {
-        let kind = options::find(key).map_or(Kind::Text, |opt| opt.kind);
-        self.parsed(key, |text| kind.check(text)).unwrap_or_default()
-    }
-
-    fn seconds(&mut self, key: &'static str) -> Duration {
-        Duration::from_secs(self.number(key))
-    }
-
-    fn millis(&mut self, key: &'static str) -> Duration {
-        Duration::from_millis(self.number(key))
-    }
-
-    fn parsed<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Refusal>) -> Option<T> {
-        let text = self.text(key);
-        if text.is_empty() {
-            return None;
-        }
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(refusal) => {
-                self.problem(key, refusal.message, refusal.remedy);
-                None
-            }
-        }
-    }
-
-    /// A file that is named must be readable now, not after hours when a connection is made.
-    fn readable(&mut self, key: &'static str) -> Option<PathBuf> {
-        let path = PathBuf::from(self.parsed(key, |text| Ok(text.to_owned()))?);
-        if let Err(error) = std::fs::read(&path) {
-            self.problem(
-                key,
-                format!("cannot be read: {error}"),
-                "name a file that the collector's user can read",
-            );
-        }
-        Some(path)
-    }
-
-    /// A secret, from its value or its file; the higher layer wins, both in one layer is a problem.
-    fn secret(&mut self, key: &'static str) -> Option<Secret> {
-        let opt = options::find(key)?;
-        let value = self.given(key).cloned();
-        let file = self.given(&opt.file_key()).cloned();
-        match (value, file) {
-            (Some(value), Some(file)) if value.origin == file.origin => {
-                self.problem(
-                    key,
-                    format!("is given twice: as a value and as {}", opt.file_variable()),
-                    "keep one of the two",
-                );
-                None
-            }
-            (Some(value), Some(file)) if value.origin > file.origin => Some(Secret::new(value.text)),
-            (_, Some(file)) => self.secret_file(opt, Path::new(file.text.trim())),
-            (Some(value), None) => Some(Secret::new(value.text)),
-            (None, None) => {
-                if opt.required {
-                    self.missing(key);
-                }
-                None
-            }
-        }
-    }
-
-    fn secret_file(&mut self, opt: &Opt, path: &Path) -> Option<Secret> {
-        let problem = |message: String, remedy: &str| Problem {
-            key: opt.file_key(),
-            variable: opt.file_variable(),
-            value: Some(path.display().to_string()),
-            message,
-            remedy: remedy.to_owned(),
-        };
-        match Secret::from_file(path) {
-            Ok(secret) if secret.expose().is_empty() && !opt.may_be_empty() => {
-                self.problems.push(problem(
-                    String::from("names an empty file"),
-                    "write the secret into the file",
-                ));
-                None
-            }
-            Ok(secret) => Some(secret),
-            Err(error) => {
-                self.problems.push(problem(
-                    format!("names a file that cannot be read: {error}"),
-                    "name a file that the collector's user can read",
-                ));
-                None
-            }
-        }
-    }
-
-    fn missing(&mut self, key: &'static str) {
-        let Some(opt) = options::find(key) else { return };
-        let mut remedy = format!("set {}", opt.variable);
-        if opt.kind == Kind::Secret {
-            remedy.push_str(&format!(" or {}", opt.file_variable()));
-        }
-        self.problems.push(Problem {
-            key: opt.key.to_owned(),
-            variable: opt.variable.to_owned(),
-            value: None,
-            message: String::from("is required and was not given"),
-            remedy,
-        });
-    }
-
-    fn problem(&mut self, key: &'static str, message: impl Into<String>, remedy: impl Into<String>) {
-        let opt = options::find(key);
-        let secret = opt.is_some_and(|opt| opt.kind == Kind::Secret);
-        let value = self.given(key).map(|given| {
-            if secret {
-                format!("*** ({})", given.origin)
-            } else {
-                format!("{:?} ({})", given.text, given.origin)
-            }
-        });
-        self.problems.push(Problem {
-            key: key.to_owned(),
-            variable: opt.map_or_else(String::new, |opt| opt.variable.to_owned()),
-            value,
-            message: message.into(),
-            remedy: remedy.into(),
-        });
-    }
 }
 
 fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn host(text: &str) -> Result<String, Refusal> {
-    let remedy = "write a host name or an address alone; the port goes to DATABASE_PORT";
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|t| t.strip_suffix(']'))
-        .unwrap_or(text);
-    if bare.parse::<IpAddr>().is_ok() {
-        return Ok(bare.to_owned());
-    }
-    if text.contains("://") || text.contains([':', '/', '@']) || text.contains(char::is_whitespace) {
-        return Err(Refusal::new("is not a host name", remedy));
-    }
-    Ok(text.to_owned())
-}
-
-/// Names end up in a URL: what would change its structure is refused, everything else is the service's to judge.
-fn path_segment(text: &str) -> Result<String, Refusal> {
-    if text.contains(['/', '?', '#', '%', '\\']) || text.contains(char::is_whitespace) || !text.is_ascii() {
-        return Err(Refusal::new(
-            "cannot be part of a URL",
-            "write the name as the DataHub console shows it",
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-fn endpoint(text: &str) -> Result<String, Refusal> {
-    let refuse = |message: &str| {
-        Err(Refusal::new(
-            message,
-            "write something like https://dh-cn-hangzhou.aliyuncs.com",
-        ))
-    };
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return refuse("does not start with http:// or https://");
-    };
-    let scheme = scheme.to_ascii_lowercase();
-    if scheme != "http" && scheme != "https" {
-        return refuse("does not start with http:// or https://");
-    }
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    if authority.contains(['/', '?', '#']) {
-        return refuse("has a path or a query, which belong to the calls");
-    }
-    if authority.contains('@') {
-        return refuse("holds a user name; credentials are options of their own");
-    }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
-        return refuse("has a bad port");
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    let good = match bracketed {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.chars().all(plain),
-    };
-    if !good {
-        return refuse("has no valid host");
-    }
-    Ok(format!("{scheme}://{authority}"))
-}
-
-fn start_position(text: &str) -> Result<StartPosition, Refusal> {
-    let refuse = |message: String| {
-        Refusal::new(
-            message,
-            "write latest, earliest, gtid:<set>, file:<name>:<pos> or timestamp:<RFC 3339 time>",
-        )
-    };
-    let (form, rest) = text.split_once(':').unwrap_or((text, ""));
-    match (form.to_ascii_lowercase().as_str(), rest.trim()) {
-        ("latest", "") => Ok(StartPosition::Latest),
-        ("earliest", "") => Ok(StartPosition::Earliest),
-        ("gtid", set) if !set.is_empty() => set
-            .parse()
-            .map(StartPosition::Gtid)
-            .map_err(|e| refuse(format!("is not readable: {e}"))),
-        ("file", place) => {
-            let (file, pos) = place
-                .rsplit_once(':')
-                .ok_or_else(|| refuse(String::from("lacks the position behind the file name")))?;
-            let pos: u64 = pos
-                .parse()
-                .map_err(|_| refuse(String::from("has a position that is not a whole number")))?;
-            // A binlog file starts with four magic bytes; no event is before them.
-            if file.is_empty() || pos < 4 {
-                return Err(refuse(String::from(
-                    "needs a file name and a position of at least 4",
-                )));
-            }
-            Ok(StartPosition::File(FilePosition {
-                file: file.to_owned(),
-                pos,
-            }))
-        }
-        ("timestamp", moment) => OffsetDateTime::parse(moment, &Rfc3339)
-            .ok()
-            .and_then(|moment| u64::try_from(moment.unix_timestamp_nanos() / 1_000).ok())
-            .map(StartPosition::Timestamp)
-            .ok_or_else(|| {
-                refuse(String::from(
-                    "does not hold a time after 1970 such as 2026-01-31T08:00:00Z",
-                ))
-            }),
-        _ => Err(refuse(String::from("is not a known form"))),
-    }
-}
-
-/// A replica id that stays the same as long as group and source do, from 1,073,741,824 to 2,147,483,647: far
-/// from the small numbers that people give their servers. FNV-1a, because it is stable and needs no crate.
-fn derived_server_id(group: &str, host: &str, port: u16) -> u32 {
-    let mut hash: u32 = 0x811c_9dc5;
-    for byte in format!("{group}\0{host}\0{port}").bytes() {
-        hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    }
-    const LOWEST: u32 = 1 << 30;
-    LOWEST | (hash & (LOWEST - 1))
 }
 
 #[cfg(test)]

@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn exclusions_always_win() {
         let f = filter("*,!tmp", "!*_bak, !shop.secret, tmp.kept");
-        assert!(f.captures("shop", "secrets") == false || !f.captures("shop", "secret"));
+        assert!(!f.captures("shop", "secret"));
         assert!(!f.captures("shop", "orders_bak"));
         assert!(!f.captures("tmp", "kept"), "the database is excluded");
         let f = filter("*", "!*_bak,!shop.secret");

@@ -260,6 +260,11 @@ fn flatten(
         }
         return;
     }
+    // A group whose options are all commented out.
+    let is_group = |opt: &Opt| opt.key.split_once('.').is_some_and(|(group, _)| group == key);
+    if matches!(value, Value::Empty(..)) && OPTIONS.iter().any(is_group) {
+        return;
+    }
     let mut problem = |variable: String, message: &str, remedy: String| {
         problems.push(Problem {
             key: key.to_owned(),

@@ -172,6 +172,24 @@ impl Opt {
         format!("{}_FILE", self.variable)
     }
 
+    /// A value of this option as it may be printed: nothing of a secret, and nothing of what looks like a
+    /// password in the wrong place.
+    pub fn shown(&self, text: &str) -> String {
+        // JVM flags often carry the passwords of key stores, and the collector has no use for any of it.
+        if self.kind == Kind::Secret || self.variable == "EXTRA_JAVA_OPTS" {
+            return String::from("***");
+        }
+        // `scheme://user:password@host`; a name like `user@tenant#cluster` has no colon before its `@`.
+        let (scheme, rest) = match text.find("://") {
+            Some(at) => text.split_at_checked(at + 3).unwrap_or(("", text)),
+            None => ("", text),
+        };
+        match rest.rsplit_once('@') {
+            Some((user, host)) if user.contains(':') => format!("{scheme}***@{host}"),
+            Some(_) | None => text.to_owned(),
+        }
+    }
+
     /// Whether an empty text is a value of its own instead of "not set".
     pub fn may_be_empty(&self) -> bool {
         self.variable == "DATABASE_PASSWORD"
@@ -208,6 +226,14 @@ impl Kind {
         }
     }
 
+    /// Whether YAML reads a valid text of this kind as what it is without quotes.
+    pub fn is_plain(self) -> bool {
+        match self {
+            Kind::Number(..) | Kind::Seconds(..) | Kind::Millis(..) | Kind::Flag => true,
+            Kind::Text | Kind::Secret | Kind::Bytes(..) | Kind::Choice(_) | Kind::Path => false,
+        }
+    }
+
     /// What is accepted, for tables and remedies.
     pub fn accepts(self) -> String {
         match self {
@@ -225,6 +251,12 @@ impl Kind {
 
 fn number(text: &str, least: u64, most: u64, unit: &str) -> Result<u64, Refusal> {
     let remedy = || format!("write a whole number from {least} to {most}{unit}");
+    if text.starts_with("tcp://") {
+        return Err(Refusal::new(
+            "is what Kubernetes sets for a service of that name",
+            "set it in the pod, or set enableServiceLinks: false there",
+        ));
+    }
     let value: u64 = text
         .parse()
         .map_err(|_| Refusal::new("is not a whole number", remedy()))?;
@@ -361,6 +393,27 @@ mod tests {
             assert!(kind.check(text).is_err(), "{text}");
         }
         assert!(Kind::Bytes(16 * MIB, GIB).check("1m").is_err());
+    }
+
+    #[test]
+    fn i12_passwords_in_the_wrong_place_are_not_shown() {
+        let endpoint = find("datahub.endpoint").unwrap();
+        assert_eq!(
+            endpoint.shown("https://id:hunter@2@dh.example.com"),
+            "https://***@dh.example.com"
+        );
+        assert_eq!(
+            endpoint.shown("https://dh.example.com:80"),
+            "https://dh.example.com:80"
+        );
+        let username = find("database.username").unwrap();
+        assert_eq!(username.shown("root@tenant#cluster"), "root@tenant#cluster");
+        assert_eq!(username.shown("root:hunter@db"), "***@db");
+        assert_eq!(
+            find("process.extra_java_opts").unwrap().shown("-Dp=hunter"),
+            "***"
+        );
+        assert_eq!(find("database.password").unwrap().shown("hunter"), "***");
     }
 
     #[test]

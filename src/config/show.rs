@@ -1,10 +1,10 @@
-//! The effective configuration as a person reads it: YAML that `--config` accepts again, each value with its
+//! The effective configuration as a person reads it: YAML in the form of `application.yml`, each value with its
 //! origin, secrets as `***`.
 
 use std::fmt::Write as _;
 
 use super::layers::Raw;
-use super::options::{Kind, OPTIONS};
+use super::options::OPTIONS;
 
 impl Raw {
     /// Every option with its value and its origin. Never holds a secret.
@@ -22,23 +22,10 @@ impl Raw {
             let given = self.values.get(opt.key);
             let value = match given {
                 None => String::from("null"),
-                Some(_) if opt.kind == Kind::Secret => quoted("***"),
-                Some(given) => match opt.kind {
-                    Kind::Number(..) | Kind::Seconds(..) | Kind::Millis(..) | Kind::Flag
-                        if opt.kind.check(given.text.trim()).is_ok() =>
-                    {
-                        given.text.trim().to_owned()
-                    }
-                    Kind::Number(..)
-                    | Kind::Seconds(..)
-                    | Kind::Millis(..)
-                    | Kind::Flag
-                    | Kind::Text
-                    | Kind::Secret
-                    | Kind::Bytes(..)
-                    | Kind::Choice(_)
-                    | Kind::Path => quoted(&given.text),
-                },
+                Some(given) if opt.kind.is_plain() && opt.kind.check(given.text.trim()).is_ok() => {
+                    given.text.trim().to_owned()
+                }
+                Some(given) => quoted(&opt.shown(&given.text)),
             };
             let origin = given.map_or_else(|| String::from("not set"), |given| given.origin.to_string());
             line(

@@ -1,0 +1,170 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::position::{FilePosition, Flavour, OpenTransaction};
+use crate::record::RecordId;
+
+fn identity(uuid: &str) -> ServerIdentity {
+    ServerIdentity {
+        flavour: Flavour::MySql,
+        server_uuid: uuid.to_owned(),
+        server_id: 1,
+    }
+}
+
+fn position(gno: u64) -> Position {
+    Position {
+        gtid_set: Some(
+            format!("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-{gno}")
+                .parse()
+                .unwrap(),
+        ),
+        file: FilePosition {
+            file: "binlog.000007".to_owned(),
+            pos: 4 + gno,
+        },
+        open: (gno % 2 == 0).then(|| OpenTransaction {
+            id: format!("3e11fa47-71ca-11e1-9e33-c80aa9429562:{}", gno + 1),
+            rows: gno,
+            fingerprint: 0xfeed,
+        }),
+    }
+}
+
+fn code(failure: &Failure) -> &'static str {
+    failure.reason.code
+}
+
+#[test]
+fn i9_a_checkpoint_reads_back_as_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("made/on/demand"), "g").unwrap();
+    assert_eq!(store.read_checkpoint().unwrap(), None);
+    for gno in 1..5 {
+        store.write_checkpoint(&identity("u"), &position(gno)).unwrap();
+        let read = store.read_checkpoint().unwrap().unwrap();
+        assert_eq!((read.identity, read.position), (identity("u"), position(gno)));
+    }
+}
+
+#[test]
+fn i9_a_crash_at_any_step_leaves_the_old_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), "g").unwrap();
+    store.write_checkpoint(&identity("u"), &position(1)).unwrap();
+    let next = format(&Checkpoint {
+        group: "g".to_owned(),
+        identity: identity("u"),
+        position: position(2),
+    })
+    .unwrap();
+    // Before the rename a crash can leave any prefix of the new file beside the old one.
+    for length in 0..=next.len() {
+        fs::write(temporary(&store.checkpoint), &next[..length]).unwrap();
+        assert_eq!(
+            store.read_checkpoint().unwrap().unwrap().position,
+            position(1),
+            "{length} bytes"
+        );
+    }
+    store.write_checkpoint(&identity("u"), &position(3)).unwrap();
+    assert_eq!(store.read_checkpoint().unwrap().unwrap().position, position(3));
+}
+
+#[test]
+fn i9_damage_anywhere_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), "g").unwrap();
+    store.write_checkpoint(&identity("u"), &position(8)).unwrap();
+    let good = fs::read(&store.checkpoint).unwrap();
+    for length in 0..good.len() {
+        fs::write(&store.checkpoint, &good[..length]).unwrap();
+        let failure = store.read_checkpoint().unwrap_err();
+        assert_eq!(code(&failure), "checkpoint_corrupt", "cut to {length} bytes");
+    }
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 0x01;
+        fs::write(&store.checkpoint, &bad).unwrap();
+        assert!(store.read_checkpoint().is_err(), "bit flipped in byte {at}");
+    }
+}
+
+#[test]
+fn i9_a_newer_format_and_another_group_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), "g").unwrap();
+    fs::write(&store.checkpoint, "cdc-collector checkpoint 2 00000000\nwhatever").unwrap();
+    assert_eq!(
+        code(&store.read_checkpoint().unwrap_err()),
+        "checkpoint_newer_format"
+    );
+    let other = Checkpoint {
+        group: "h".to_owned(),
+        identity: identity("u"),
+        position: position(1),
+    };
+    fs::write(&store.checkpoint, format(&other).unwrap()).unwrap();
+    assert_eq!(
+        code(&store.read_checkpoint().unwrap_err()),
+        "checkpoint_other_group"
+    );
+}
+
+#[test]
+fn one_collector_per_directory_and_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Store::open(dir.path(), "g").unwrap();
+    assert_eq!(
+        code(&Store::open(dir.path(), "g").unwrap_err()),
+        "data_dir_in_use"
+    );
+    Store::open(dir.path(), "another").unwrap();
+    drop(first);
+    Store::open(dir.path(), "g").unwrap();
+    assert_ne!(file_name("a/b"), file_name("a_b"));
+}
+
+#[test]
+fn dead_letters_survive_a_torn_append() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = Record {
+        seq: 0,
+        id: RecordId {
+            transaction: Arc::from("u:5"),
+            row: 3,
+        },
+        hash_key: 255,
+        payload: Bytes::from_static(b"{\"op\":\"c\"}"),
+    };
+    let reason = Reason {
+        code: "malformed_record",
+        message: "no".to_owned(),
+    };
+    let path = {
+        let store = Store::open(dir.path(), "g").unwrap();
+        store
+            .append_dead_letter(&identity("u"), &record, &reason)
+            .unwrap();
+        store.dead_letters.clone()
+    };
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        let mut torn = whole.clone();
+        torn.extend_from_slice(&whole[..length]);
+        fs::write(&path, torn).unwrap();
+        let store = Store::open(dir.path(), "g").unwrap();
+        store
+            .append_dead_letter(&identity("u"), &record, &reason)
+            .unwrap();
+        let letters = store.dead_letters().unwrap();
+        assert_eq!(letters.len(), 2, "torn after {length} bytes");
+        assert_eq!(letters[1].id, "u:5:3");
+        assert_eq!(letters[1].hash_key, format!("{:032x}", 255));
+    }
+    fs::write(&path, "00000000 {}\n").unwrap();
+    let damaged = Store::open(dir.path(), "g").unwrap().dead_letters().unwrap_err();
+    assert!(damaged.to_string().contains("line 1"), "{damaged}");
+}
