@@ -142,6 +142,19 @@ impl TableFilter {
         !excluded && self.tables.iter().any(|p| self.admits(p.db.as_ref(), db))
     }
 
+    /// Databases that are spelled out and not excluded again: each of them has to exist.
+    pub fn named_schemas(&self) -> impl Iterator<Item = &str> {
+        let of_tables = self.tables.iter().filter_map(|p| p.db.as_ref());
+        self.schemas
+            .iter()
+            .chain(of_tables)
+            .filter_map(|pattern| match pattern {
+                Pattern::Exact(name) => Some(name.as_str()),
+                Pattern::Any | Pattern::Glob(_) => None,
+            })
+            .filter(|name| self.touches(name))
+    }
+
     /// Whether a table entry with this database half can apply to the database.
     fn admits(&self, pattern: Option<&Pattern>, db: &str) -> bool {
         match pattern {
@@ -316,6 +329,20 @@ mod tests {
 
     fn filter(schemas: &str, tables: &str) -> TableFilter {
         TableFilter::parse(schemas, tables).unwrap()
+    }
+
+    #[test]
+    fn names_that_are_spelled_out_are_known() {
+        let named = |schemas, tables| -> Vec<String> {
+            filter(schemas, tables)
+                .named_schemas()
+                .map(str::to_owned)
+                .collect()
+        };
+        assert_eq!(named("shop,t*,!crm,crm", "*"), ["shop"]);
+        assert_eq!(named("shop", "erp.orders,*"), ["shop", "erp"]);
+        // No table of it is wanted, so it need not exist.
+        assert_eq!(named("shop", "erp.orders"), ["erp"]);
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub const FIRST_EVENT: u64 = 4;
 /// Longest wait for the goodbye of a connection; the socket is closed in any case.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What SHOW REPLICAS of the source lists as our host: the one place where its operators meet us.
+const REPLICA_HOST: &[u8] = b"cdc-collector";
+
 /// What a statement was answered with, unless it was an error.
 #[derive(Debug)]
 pub enum Answer {
@@ -114,7 +117,9 @@ async fn open(config: &DatabaseConfig, tls: Option<SslOpts>) -> Result<Conn, Unc
 
 fn located(config: &DatabaseConfig, error: &Unconnected) -> Failure {
     let mut failure = match error {
-        Unconnected::TimedOut => refusal::timed_out("connect and log in", config.connect_timeout),
+        Unconnected::TimedOut => {
+            refusal::timed_out("complete the connection and login", config.connect_timeout)
+        }
         Unconnected::Library(error) => refusal::classify(error),
     };
     failure.reason.message = format!(
@@ -205,7 +210,11 @@ pub async fn variable(conn: &mut Conn, name: &str, timeout: Duration) -> Result<
 
 /// A column of a row as text, whatever its type; `None` for NULL or a column that is not there.
 pub fn cell(row: &Row, index: usize) -> Option<String> {
-    match row.as_ref(index)? {
+    text_of(row.as_ref(index)?)
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
         Value::NULL => None,
         Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::Int(n) => Some(n.to_string()),
@@ -213,7 +222,7 @@ pub fn cell(row: &Row, index: usize) -> Option<String> {
         Value::Float(n) => Some(n.to_string()),
         Value::Double(n) => Some(n.to_string()),
         // The text protocol never sends these two.
-        value @ (Value::Date(..) | Value::Time(..)) => Some(value.as_sql(true).trim_matches('\'').to_owned()),
+        Value::Date(..) | Value::Time(..) => Some(value.as_sql(true).trim_matches('\'').to_owned()),
     }
 }
 
@@ -234,7 +243,7 @@ pub async fn request_dump(
     for statement in preparations(flavour, config.server_id, config.heartbeat) {
         query(&mut conn, &statement, config.connect_timeout).await?;
     }
-    let request = BinlogStreamRequest::new(config.server_id);
+    let request = BinlogStreamRequest::new(config.server_id).with_hostname(REPLICA_HOST);
     let request = match start {
         // Offset 4 and no file name, the defaults: the server looks for the file itself.
         DumpStart::Gtid(set) => request.with_gtid().with_gtid_set(sids(set)),

@@ -22,6 +22,9 @@ pub const UNKNOWN_VARIABLE: &str = "unknown_variable";
 /// Code of the refusal of a statement that the server's grammar lacks.
 pub const STATEMENT_UNSUPPORTED: &str = "statement_unsupported";
 
+/// Code of error 1236 with a text that is in no table.
+pub const DUMP_REFUSED: &str = "dump_refused";
+
 /// Codes that mean "this account may not", by what it takes to allow it.
 pub const MISSING_PRIVILEGES: [&str; 3] = [REPLICATION_PRIVILEGE, SELECT_PRIVILEGE, PRIVILEGE];
 const REPLICATION_PRIVILEGE: &str = "replication_privilege_missing";

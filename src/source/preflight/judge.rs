@@ -1,11 +1,12 @@
 //! Judging: from what was seen to facts and findings. Pure.
 
-use super::grants::Privileges;
+mod scope;
+
 use super::observe::{BinlogStatus, Listing, Observation};
 use super::{Finding, ServerFacts, Severity};
 use crate::position::{FilePosition, Flavour, GtidSet, ServerIdentity};
 use crate::source::connection::FIRST_EVENT;
-use crate::source::refusal::{GRANT_REPLICATION, GRANT_SELECT, MISSING_PRIVILEGES};
+use crate::source::refusal::{GRANT_REPLICATION, MISSING_PRIVILEGES};
 
 /// Retention below which an ordinary outage (a night) can lose rows.
 const SHORT_RETENTION_SECONDS: u64 = 6 * 3600;
@@ -104,8 +105,8 @@ pub(super) fn findings(seen: &Observation, server_id: u32) -> Vec<Finding> {
         retention(&facts, &mut all);
         replicas(seen, &facts, server_id, &mut all);
     }
-    privileges(seen, &mut all);
-    tables(seen, &facts, &mut all);
+    scope::privileges(seen, &mut all);
+    scope::tables(seen, &facts, &mut all);
     all
 }
 
@@ -170,7 +171,8 @@ fn settings(seen: &Observation, all: &mut Vec<Finding>) {
     if seen.flavour != Flavour::OceanBase {
         must(
             "binlog_format",
-            &["ROW"],
+            // A server without the variable has no other format.
+            &["ROW", ""],
             "binlog_format_not_row",
             "run SET GLOBAL binlog_format = 'ROW', put it into the server's configuration, and reconnect the \
              applications",
@@ -299,118 +301,6 @@ fn replicas(seen: &Observation, facts: &ServerFacts, server_id: u32, all: &mut V
             format!("a replica with id {ours} is connected already, from host {}", shown(host)),
             "stop the other collector, or set another DATABASE_SERVER_ID; a lost connection of our own also shows \
              like this, and passes",
-        ));
-    }
-}
-
-fn privileges(seen: &Observation, all: &mut Vec<Finding>) {
-    let Listing::Rows(lines) = &seen.grants else {
-        return;
-    };
-    let may = Privileges::parse(lines);
-    let role = if may.has_roles {
-        " (roles count only while active: SET DEFAULT ROLE)"
-    } else {
-        ""
-    };
-    let known = |code: &str, all: &[Finding]| all.iter().any(|f| f.code == code);
-    if !may.replication_slave && !known("replication_privilege_missing", all) {
-        all.push(fatal(
-            "replication_privilege_missing",
-            format!("the account lacks REPLICATION SLAVE{role}"),
-            GRANT_REPLICATION,
-        ));
-    }
-    let unreadable: Vec<&String> = seen
-        .captured
-        .schemas
-        .iter()
-        .filter(|schema| !may.may_select(schema))
-        .collect();
-    if !unreadable.is_empty() {
-        all.push(fatal(
-            "select_privilege_missing",
-            format!("the account may not SELECT in {}{role}", names(unreadable)),
-            GRANT_SELECT,
-        ));
-    }
-}
-
-fn tables(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
-    let captured = &seen.captured;
-    // A binlog instance has no schemas to show; that it is one has been said.
-    if seen.version.is_none() {
-        return;
-    }
-    if captured.schemas.is_empty() {
-        all.push(fatal(
-            "schema_missing",
-            "no schema that the account can see matches DATABASE_SCHEMA",
-            "create the schema, correct DATABASE_SCHEMA, or GRANT SELECT on it to the account",
-        ));
-    } else if captured.tables.is_empty() {
-        all.push(warning(
-            "no_table_captured",
-            format!(
-                "no table of {} matches DATABASE_TABLES now",
-                names(&captured.schemas)
-            ),
-            "correct DATABASE_TABLES; tables that are created later are captured as well",
-        ));
-    } else {
-        let count = captured.tables.len();
-        all.push(info(
-            "tables",
-            format!("{count} captured, of {}", names(&captured.schemas)),
-        ));
-    }
-    if !captured.keyless.is_empty() {
-        all.push(warning(
-            "primary_key_missing",
-            format!("without primary key: {}", names(&captured.keyless)),
-            "add a primary key: until then the whole row decides a record's shard, and updates of one row may be \
-             read out of order",
-        ));
-    }
-    columns(seen, facts, all);
-}
-
-fn columns(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
-    let of = |wanted: &dyn Fn(&super::tables::Column) -> bool| -> Vec<String> {
-        let columns = seen.captured.columns.iter().filter(|c| wanted(c));
-        columns
-            .map(|c| format!("{}.{} {}", c.table, c.name, c.column_type))
-            .collect()
-    };
-    let unsupported = of(&|c| c.is_unsupported());
-    if !unsupported.is_empty() {
-        all.push(fatal(
-            "column_type_unsupported",
-            names(unsupported),
-            "change the columns' type, drop COMPRESSED, or exclude the tables in DATABASE_TABLES (!db.table)",
-        ));
-    }
-    if seen.flavour != Flavour::OceanBase {
-        return;
-    }
-    let virtuals = of(&|c| c.is_virtual());
-    if !virtuals.is_empty() {
-        all.push(warning(
-            "generated_column_virtual",
-            names(virtuals),
-            "make the columns STORED: the binlog service documents no others",
-        ));
-    }
-    let damaged = of(&|c| c.is_damaged_by_old_services());
-    let old_service = !facts.gtid && !facts.head.file.is_empty();
-    if !damaged.is_empty() && old_service {
-        all.push(warning(
-            "value_damage_possible",
-            format!(
-                "binlog services before 4.x cut large values of {}",
-                names(damaged)
-            ),
-            "use binlog service 4.x",
         ));
     }
 }

@@ -9,7 +9,7 @@ use crate::config::DatabaseConfig;
 use crate::position::Flavour;
 use crate::retry::{Failure, Reason};
 use crate::source::connection::{Answer, cell, one_text, query, variable};
-use crate::source::refusal::{MISSING_PRIVILEGES, STATEMENT_UNSUPPORTED};
+use crate::source::refusal::{DUMP_REFUSED, MISSING_PRIVILEGES, STATEMENT_UNSUPPORTED, UNKNOWN_VARIABLE};
 
 /// Read as `SELECT @@name`: the form that an OceanBase proxy carries to the binlog instance.
 const SELECTED: [&str; 5] = [
@@ -107,7 +107,7 @@ impl Observation {
 
 pub(super) async fn observe(conn: &mut Conn, config: &DatabaseConfig) -> Result<Observation, Failure> {
     let timeout = config.connect_timeout;
-    let version = one_text(conn, "SELECT VERSION()", timeout).await?;
+    let version = version(conn, config).await?;
     let version_comment = variable(conn, "version_comment", timeout)
         .await?
         .unwrap_or_default();
@@ -134,14 +134,27 @@ pub(super) async fn observe(conn: &mut Conn, config: &DatabaseConfig) -> Result<
         grants: Listing::NoResultSet,
         replicas: Vec::new(),
         is_replica: false,
-        captured: tables::captured(conn, config).await?,
+        captured: Captured::default(),
     };
+    // A binlog instance has no `information_schema`, and what it makes of the question is undefined.
+    if seen.version.is_some() {
+        seen.captured = tables::captured(conn, config).await?;
+    }
     match flavour {
         // No privilege is documented or checked there, and replication is not configured in its grammar.
         Flavour::OceanBase => {}
         Flavour::MySql | Flavour::MariaDb => replication(conn, config, &mut seen).await?,
     }
     Ok(seen)
+}
+
+/// `VERSION()`; `None` where functions are unknown.
+async fn version(conn: &mut Conn, config: &DatabaseConfig) -> Result<Option<String>, Failure> {
+    let unknown = [UNKNOWN_VARIABLE, STATEMENT_UNSUPPORTED, DUMP_REFUSED];
+    match one_text(conn, "SELECT VERSION()", config.connect_timeout).await {
+        Err(failure) if unknown.contains(&failure.reason.code) => Ok(None),
+        answer => answer,
+    }
 }
 
 /// What only a server with replication of its own can say.

@@ -59,21 +59,13 @@ const TYPES: [&str; 46] = [
     "inet6",
 ];
 
-/// Schemas that hold the server's own tables.
-const SYSTEM: [&str; 6] = [
-    "information_schema",
-    "performance_schema",
-    "mysql",
-    "sys",
-    "oceanbase",
-    "__recyclebin",
-];
-
 /// What was found of the captured tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Captured {
     /// Schemas that the configuration can capture tables of and that the account can see.
     pub(super) schemas: Vec<String>,
+    /// Schemas that the configuration spells out and the account cannot see.
+    pub(super) missing: Vec<String>,
     /// Captured tables.
     pub(super) tables: Vec<TableId>,
     /// Those without a primary key.
@@ -128,12 +120,14 @@ pub(super) async fn captured(conn: &mut Conn, config: &DatabaseConfig) -> Result
     .await?
     {
         let schema = cell(&row, 0).unwrap_or_default();
-        let system = SYSTEM.iter().any(|s| schema.eq_ignore_ascii_case(s));
-        if !system && config.tables.touches(&schema) {
+        if config.tables.touches(&schema) {
             all.schemas.push(schema);
         }
     }
     all.schemas.sort();
+    let named: BTreeSet<&str> = config.tables.named_schemas().collect();
+    let unseen = |name: &&str| !all.schemas.iter().any(|schema| schema == name);
+    all.missing = named.into_iter().filter(unseen).map(str::to_owned).collect();
     for schema in all.schemas.clone() {
         captured_in(conn, config, &schema, &mut all).await?;
     }

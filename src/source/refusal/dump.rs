@@ -137,6 +137,6 @@ pub(super) fn of_1236(text: &str, message: String) -> Failure {
     match TEXTS.iter().find(|(part, ..)| text.contains(part)) {
         Some((_, code, Do::Retry)) => Failure::retry(code, message),
         Some((_, code, Do::Halt(remedy))) => Failure::halt(code, message, Cow::Borrowed(*remedy)),
-        None => Failure::retry("dump_refused", message),
+        None => Failure::retry(super::DUMP_REFUSED, message),
     }
 }

@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# Installs what the tests and the demo need beyond Rust; what is already there is left alone.
+#
+#   scripts/install-test-deps.sh [tools] [mariadb] [mysql] [seekdb] [sdk]      (no argument: all of them)
+#
+# tools    C compiler, curl, CA certificates, Python with venv                  Debian packages
+# mariadb  MariaDB server; no service is enabled or left running                Debian packages
+# mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
+# seekdb   an OceanBase engine, from the wheel pylibseekdb                      $DEPS_DIR/seekdb
+# sdk      the official DataHub Python SDK, by scripts/sdk-venv.sh              that script decides
+#
+# Environment: DEPS_DIR (target/deps), MYSQLD (a MySQL server to use instead of the one from sid),
+#              SID_MIRROR (the machine's own Debian mirror), SEEKDB_VERSION.
+# Only the Debian packages need root; without it, sudo is used. Nothing comes from anywhere but the
+# machine's Debian mirror and its Python package index.
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+repo=$(dirname -- "$here")
+DEPS_DIR=${DEPS_DIR:-$repo/target/deps}
+SEEKDB_VERSION=${SEEKDB_VERSION:-1.4.0.post1}
+items=("$@")
+[ ${#items[@]} -gt 0 ] || items=(tools mariadb mysql seekdb sdk)
+
+say() { printf '%-8s %-10s %s\n' "$1" "$2" "$3"; }
+fail() { printf 'install-test-deps.sh: %s\n' "$*" >&2; exit 1; }
+
+# Runs a long command silently; its output appears only if it fails.
+quietly() {
+  local log
+  log=$(mktemp)
+  if "$@" >"$log" 2>&1; then rm -f "$log"; return 0; fi
+  printf '%s failed:\n' "$*" >&2
+  tail -n 30 "$log" >&2
+  rm -f "$log"
+  return 1
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; return; fi
+  command -v sudo >/dev/null || fail "root is needed to install Debian packages: run as root, or install sudo"
+  sudo -n true 2>/dev/null || echo "sudo may ask for your password" >&2
+  sudo "$@"
+}
+
+# The index is read once, and only if something is to be installed.
+apt_updated=no
+apt_install() {
+  command -v apt-get >/dev/null || fail "this needs apt (Debian 12 or later); install these yourself: $*"
+  local wait=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  if [ "$apt_updated" = no ]; then
+    quietly as_root apt-get "${wait[@]}" update
+    apt_updated=yes
+  fi
+  quietly as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get "${wait[@]}" install -y --no-install-recommends "$@"
+}
+
+has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
+
+install_tools() {
+  local wanted=()
+  has cc || wanted+=(gcc libc6-dev)
+  has make || wanted+=(make)
+  has curl || wanted+=(curl)
+  [ -s /etc/ssl/certs/ca-certificates.crt ] || wanted+=(ca-certificates)
+  [ -s /usr/share/keyrings/debian-archive-keyring.gpg ] || wanted+=(debian-archive-keyring)
+  if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then wanted+=(python3 python3-venv); fi
+  if [ ${#wanted[@]} -eq 0 ]; then say tools found "$(command -v cc curl python3 | xargs)"; return; fi
+  apt_install "${wanted[@]}"
+  say tools installed "${wanted[*]}"
+}
+
+# The -core packages have no service and no configuration: nothing starts, nothing is enabled.
+install_mariadb() {
+  local state=found
+  if ! has mariadbd || ! has mariadb-install-db || ! has my_print_defaults; then
+    apt_install mariadb-server-core mariadb-client-core
+    state=installed
+  fi
+  local version
+  version=$(PATH=$PATH:/usr/sbin mariadbd --no-defaults --version)
+  say mariadb "$state" "$version"
+}
+
+install_mysql() {
+  if [ -n "${MYSQLD:-}" ]; then
+    [ -x "$MYSQLD" ] || fail "MYSQLD=$MYSQLD is not an executable file"
+    say mysql found "$MYSQLD (from MYSQLD)"
+    return
+  fi
+  local state=found
+  if [ ! -x "$DEPS_DIR/sid/mysqld" ]; then
+    "$here/unpack-sid-mysql.sh" "$DEPS_DIR/sid"
+    state=installed
+  fi
+  local version
+  version=$("$DEPS_DIR/sid/mysqld" --version) || fail "$DEPS_DIR/sid/mysqld does not run; remove $DEPS_DIR/sid and try again"
+  say mysql "$state" "$version"
+}
+
+# pip of the machine where it has one; else that of a small environment of our own.
+pip() {
+  if python3 -m pip --version >/dev/null 2>&1; then python3 -m pip "$@"; return; fi
+  [ -x "$DEPS_DIR/pip/bin/pip" ] || python3 -m venv "$DEPS_DIR/pip"
+  "$DEPS_DIR/pip/bin/pip" "$@"
+}
+
+install_seekdb() {
+  local target=$DEPS_DIR/seekdb
+  if [ -x "$target/pylibseekdb/seekdb" ]; then say seekdb found "$target"; return; fi
+  local part=$target.part
+  rm -rf -- "$part" "$target"
+  mkdir -p -- "$part"
+  # The interpreter's version does not matter, only the executable inside is used: ask for one that exists.
+  if ! quietly pip download --disable-pip-version-check --quiet --no-deps --only-binary=:all: \
+    --python-version 3.11 --platform "manylinux_2_28_$(uname -m)" \
+    --dest "$part" "pylibseekdb==$SEEKDB_VERSION"; then
+    rm -rf -- "$part"
+    # The one optional item: the wheel exists for few platforms. Its tests say that they were skipped.
+    say seekdb missing "no wheel pylibseekdb $SEEKDB_VERSION for $(uname -m); tests against OceanBase's engine will be skipped"
+    return
+  fi
+  (cd -- "$part" && python3 -m zipfile -e ./*.whl . && rm -f ./*.whl)
+  chmod +x "$part/pylibseekdb/seekdb"
+  mv -- "$part" "$target"
+  say seekdb installed "$target"
+}
+
+install_sdk() {
+  if [ ! -x "$here/sdk-venv.sh" ]; then say sdk missing "scripts/sdk-venv.sh is not there"; return; fi
+  DEPS_DIR=$DEPS_DIR quietly "$here/sdk-venv.sh"
+  say sdk found "pydatahub, by scripts/sdk-venv.sh"
+}
+
+mkdir -p -- "$DEPS_DIR"
+DEPS_DIR=$(cd -- "$DEPS_DIR" && pwd)
+# Two runs at once (two test commands, say) take turns; the second finds everything there.
+exec 9>"$DEPS_DIR/.lock"
+flock 9
+for item in "${items[@]}"; do
+  case $item in
+    tools | mariadb | mysql | seekdb | sdk) "install_$item" ;;
+    *) fail "unknown item \"$item\"; one of: tools mariadb mysql seekdb sdk" ;;
+  esac
+done
