@@ -231,8 +231,8 @@ impl Feed {
         let (Some(mapped), Some(open)) = (self.tables.get(event.table_id), self.tracker.open_mut()) else {
             return Err(unmapped(event.table_id, &at));
         };
-        let mut rows =
-            Images::of(&event, mapped).map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
+        let mut rows = Images::of(&event, mapped)
+            .map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
         let mut done = 0u64;
         if open.owed() > 0 {
             while open.owed() > 0 {

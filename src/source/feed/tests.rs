@@ -358,3 +358,26 @@ fn filtered_tables_never_ask_for_a_definition() {
     play(&mut feed, &made.events, &mut rows).unwrap();
     assert_eq!(rows, ["c filtered", "c filtered"]);
 }
+
+#[test]
+fn uncaptured_rows_are_counted_even_where_columns_are_left_out() {
+    let mut made = Made::new("a");
+    made.gtid(5).query("BEGIN");
+    let mut map = vec![9, 0, 0, 0, 0, 0, 1, 0];
+    map.extend_from_slice(b"\x04shop\0\x04made\0");
+    map.extend_from_slice(&[2, 3, 3, 0, 0]);
+    made.push(kind::TABLE_MAP, map);
+    // Two columns, the first of them in the image: three rows of a NULL bit and a number.
+    let mut rows = vec![9, 0, 0, 0, 0, 0, 1, 0, 2, 0, 2, 0b01];
+    rows.extend([0, 1, 0, 0, 0].repeat(3));
+    made.push(30, rows).commit();
+    let read = |schemas: &str| {
+        let filter = TableFilter::parse(schemas, "*").unwrap();
+        let tracker = Tracker::new(Flavour::MySql, at("a", 4, Some(read_before(4))), false, None);
+        let mut rows = Vec::new();
+        let outcome = play(&mut Feed::new(tracker, filter), &made.events, &mut rows);
+        (rows.len(), outcome.err().map(|failure| failure.reason.code))
+    };
+    assert_eq!(read("elsewhere"), (3, None));
+    assert_eq!(read("shop").1, Some("schema_contradiction"));
+}
