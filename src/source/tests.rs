@@ -181,3 +181,28 @@ async fn a_refused_password_halts_after_the_alarm_attempts() {
     assert_eq!(source.next().await.unwrap_err(), failure);
     assert_eq!(status.borrow().state, SourceState::Halted { failure });
 }
+
+#[test]
+fn a_source_may_move_to_another_thread_while_it_waits() {
+    fn moves<T: Send>(_: &T) {}
+    let config = DatabaseConfig {
+        host: "192.0.2.1".to_owned(),
+        port: 1,
+        username: String::new(),
+        password: Secret::new(""),
+        tables: TableFilter::parse("shop", "*").unwrap(),
+        tls: TlsConfig {
+            mode: TlsMode::Disabled,
+            ca: None,
+            client: None,
+        },
+        server_id: 1,
+        heartbeat: Duration::from_secs(1),
+        connect_timeout: Duration::from_secs(1),
+        start: StartPosition::Latest,
+    };
+    let (mut source, _status) = source(config, None);
+    assert_eq!(source.position(), None);
+    moves(&source);
+    moves(&source.next());
+}
