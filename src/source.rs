@@ -15,6 +15,8 @@ pub mod opening;
 pub mod preflight;
 pub mod refusal;
 pub mod rows;
+#[cfg(test)]
+mod sample;
 pub mod schema;
 pub mod status;
 pub mod streaming;
@@ -113,7 +115,7 @@ impl Source {
             feed: None,
             state: State::Idle,
             publisher: Publisher::new(status),
-            tally: Tally::new(),
+            tally: Tally::default(),
             rng: fastrand::Rng::new(),
             attempts: 0,
             denied: 0,

@@ -13,7 +13,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// To be called before the rows of an event.
+    /// To be called before the first row that counts of an event.
     pub fn enter(&mut self, operation: Operation, table: &TableId) {
         if self
             .run

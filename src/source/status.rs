@@ -66,7 +66,8 @@ pub struct SourceStatus {
     pub repeated_transactions: u64,
     /// Transactions before the start time that were left out (`START_POSITION=timestamp:…`).
     pub before_start: u64,
-    /// Rows outside any transaction that were left out: a server's known leak, its transaction was read before.
+    /// Rows events outside any transaction that were left out: a server's known leak, their transaction was read
+    /// before.
     pub stray_rows: u64,
 }
 
@@ -99,7 +100,7 @@ const PERIOD: Duration = Duration::from_millis(200);
 const EVENTS_PER_LOOK: u32 = 256;
 
 /// Writes snapshots, seldom enough to cost nothing.
-pub(super) struct Publisher {
+pub struct Publisher {
     sender: watch::Sender<SourceStatus>,
     last: Instant,
     /// Events since the last look at the clock.

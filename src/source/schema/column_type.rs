@@ -252,9 +252,10 @@ mod tests {
             ("enum('x) unsigned')", &["x) unsigned"]),
         ];
         for (text, expected) in cases {
-            let found = match kind(text, Some("utf8mb4")) {
-                ColumnKind::Enum { labels } | ColumnKind::Set { labels } => labels,
-                other => panic!("{text}: {other:?}"),
+            let (ColumnKind::Enum { labels: found } | ColumnKind::Set { labels: found }) =
+                kind(text, Some("utf8mb4"))
+            else {
+                panic!("{text} has no labels");
             };
             assert_eq!(found, expected, "{text}");
         }
