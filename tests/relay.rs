@@ -56,7 +56,8 @@ async fn killed_again_and_again(kind: Kind, kills: u32) {
     let rig = Rig::new(kind, Options::default(), plan, 3).await;
     let mut collector = rig.start().await;
     let workload = rig.workload.clone();
-    let load = tokio::spawn(async move { workload.run(u64::MAX, |_| {}).await });
+    let mut load = tokio::task::JoinSet::new();
+    load.spawn(async move { workload.run(u64::MAX, |_| {}).await });
     for _ in 0..kills {
         let log = rig.workload.log();
         let before = log.totals().changes;
@@ -74,7 +75,11 @@ async fn killed_again_and_again(kind: Kind, kills: u32) {
         collector = Collector::start(&rig.settings).expect("a restart");
     }
     rig.workload.stop();
-    load.await.expect("the load's task").expect("the workload");
+    load.join_next()
+        .await
+        .expect("the load")
+        .expect("its task")
+        .expect("the workload");
     collector
         .wait_ready(READY)
         .await

@@ -73,6 +73,8 @@ pub enum Meaning<'a> {
         sequence: u64,
         /// One statement that ends with itself: no commit follows.
         standalone: bool,
+        /// An XA transaction that is prepared here and committed or rolled back by a later event.
+        prepared: bool,
     },
     /// A statement.
     Query {
@@ -167,7 +169,8 @@ fn previous_gtids(mut body: &[u8]) -> Option<Option<GtidSet>> {
 }
 
 fn maria_gtid(mut body: &[u8]) -> Option<Meaning<'static>> {
-    const STANDALONE: u8 = 1;
+    const STANDALONE: u8 = 0x01;
+    const PREPARED_XA: u8 = 0x40;
     let body = &mut body;
     let sequence = u64::from_le_bytes(take(body)?);
     let domain = u32::from_le_bytes(take(body)?);
@@ -176,6 +179,7 @@ fn maria_gtid(mut body: &[u8]) -> Option<Meaning<'static>> {
         domain,
         sequence,
         standalone: flags & STANDALONE != 0,
+        prepared: flags & PREPARED_XA != 0,
     })
 }
 

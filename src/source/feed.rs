@@ -125,6 +125,16 @@ fn unmapped(table_id: u64, at: &At) -> Failure {
     )
 }
 
+/// An XA transaction is logged when it is prepared; whether it is committed stands elsewhere in the binlog.
+fn prepared_only(transaction: &str, table: &TableId) -> Failure {
+    Failure::halt(
+        "xa_transaction",
+        format!("the XA transaction {transaction} changes {table}: its rows may still be rolled back"),
+        "change captured tables in ordinary transactions, or leave the table out with DATABASE_TABLES; then restart \
+         from a position behind it",
+    )
+}
+
 impl Feed {
     /// Starts where `tracker` does.
     pub fn new(tracker: Tracker, filter: TableFilter) -> Self {
@@ -231,6 +241,9 @@ impl Feed {
         let (Some(mapped), Some(open)) = (self.tables.get(event.table_id), self.tracker.open_mut()) else {
             return Err(unmapped(event.table_id, &at));
         };
+        if open.xa && mapped.schema.is_some() {
+            return Err(prepared_only(&open.id, &mapped.map.id));
+        }
         let mut rows = Images::of(&event, mapped)
             .map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
         let mut done = 0u64;

@@ -1,6 +1,6 @@
 //! Binlogs for tests: one that a server wrote, and ones made event by event.
 
-use super::decode::{HEADER_BYTES, Header, kind};
+use super::decode::{self, HEADER_BYTES, Header, Meaning, kind};
 use super::schema::{ColumnDefinition, TableDefinition};
 use crate::change::TableId;
 use crate::position::Uuid;
@@ -17,8 +17,22 @@ pub(super) struct Sample {
 /// Name of the recorded file on its server.
 pub(super) const RECORDED: &str = "bin.000001";
 
-/// The events of `tests/binlogs/mariadb-10.11.bin`.
+/// The events of `tests/binlogs/mariadb-10.11.bin` up to the first XA transaction.
 pub(super) fn recorded() -> Vec<Sample> {
+    let mut events = recorded_with_xa();
+    let prepared = |event: &Sample| {
+        matches!(
+            decode::parse(&event.header, &event.body),
+            Ok(Meaning::MariaGtid { prepared: true, .. })
+        )
+    };
+    let xa = events.iter().position(prepared);
+    events.truncate(xa.unwrap());
+    events
+}
+
+/// All events of `tests/binlogs/mariadb-10.11.bin`.
+pub(super) fn recorded_with_xa() -> Vec<Sample> {
     let mut rest = include_bytes!("../../tests/binlogs/mariadb-10.11.bin")
         .strip_prefix(b"\xfebin")
         .unwrap();

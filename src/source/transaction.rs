@@ -257,11 +257,13 @@ impl Tracker {
                 domain,
                 sequence,
                 standalone,
+                prepared,
             } => {
                 let text = format!("{domain}-{}-{sequence}", header.server_id);
                 let ts_us = u64::from(header.timestamp).saturating_mul(MICROS);
                 // This event stands for the BEGIN of every transaction that is more than one statement.
                 self.begin(None, Some(text.into()), ts_us, !standalone)?;
+                self.open.iter_mut().for_each(|open| open.xa = *prepared);
                 Act::Quiet
             }
             Meaning::Query { db, query, text } => self.query(header, db, *query, text, touches)?,
@@ -408,6 +410,7 @@ impl Tracker {
             gtid,
             start: self.here(self.event_start),
             begun,
+            xa: false,
             follow,
             before_cut,
         });

@@ -8,6 +8,8 @@
 pub enum Query {
     /// Rows follow, up to a commit.
     Begin,
+    /// `XA START`: rows follow that a later, separate statement commits or rolls back.
+    BeginXa,
     /// The transaction ends.
     Commit,
     /// The transaction ends and did not happen.
@@ -109,7 +111,7 @@ impl Query {
             }
             b"SAVEPOINT" | b"RELEASE" => Self::Nothing,
             b"XA" => match next_word(&mut rest).to_ascii_uppercase().as_slice() {
-                b"START" | b"BEGIN" => Self::Begin,
+                b"START" | b"BEGIN" => Self::BeginXa,
                 b"END" => Self::Nothing,
                 _ => Self::Finish,
             },
@@ -156,7 +158,7 @@ mod tests {
         let cases: [(&str, Query); 24] = [
             ("BEGIN", Query::Begin),
             ("begin", Query::Begin),
-            ("XA START X'61',X'',1", Query::Begin),
+            ("XA START X'61',X'',1", Query::BeginXa),
             ("XA END X'61',X'',1", Query::Nothing),
             ("XA COMMIT X'61',X'',1", Query::Finish),
             ("COMMIT", Query::Commit),

@@ -40,6 +40,8 @@ pub struct Open {
     pub(super) start: Place,
     /// Whether a commit is still to come.
     pub(super) begun: bool,
+    /// Whether a statement of its own, later in the binlog, says if it happened.
+    pub xa: bool,
     pub(super) follow: Follow,
     /// Rows that were handed on before a cut, and their fingerprint.
     pub(super) before_cut: Option<(u64, u32)>,

@@ -40,12 +40,14 @@ impl Tracker {
     ) -> Result<Act, Failure> {
         let begun = self.open.as_ref().is_some_and(|open| open.begun);
         match query {
-            Query::Begin => {
+            Query::Begin | Query::BeginXa => {
+                let xa = query == Query::BeginXa;
                 match &mut self.open {
-                    Some(open) => open.begun = true,
+                    Some(open) => (open.begun, open.xa) = (true, xa),
                     None if self.gtid_set.is_none() => {
                         let ts_us = u64::from(header.timestamp).saturating_mul(MICROS);
                         self.begin(None, None, ts_us, true)?;
+                        self.open.iter_mut().for_each(|open| open.xa = xa);
                     }
                     None => {}
                 }
