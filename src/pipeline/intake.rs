@@ -24,7 +24,7 @@ use crate::source::{Source, Step};
 /// small beside a batch.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Chunks that may wait between the two halves: with [`CHUNK_BYTES`], the channel's bound in bytes.
+/// Chunks that may wait between the two halves: times the chunk's size, the channel's bound in bytes.
 pub const CHANNEL_CHUNKS: usize = 4;
 
 /// How often a waiting loop ticks.

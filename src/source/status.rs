@@ -56,6 +56,8 @@ pub struct SourceStatus {
     pub identity: Option<ServerIdentity>,
     /// The server's own version text.
     pub server_version: Option<String>,
+    /// How long the server keeps a binlog file; `None` if for ever or unknown.
+    pub retention: Option<Duration>,
     /// The end of the server's newest binlog file, as last asked.
     pub head: Option<FilePosition>,
     /// Bytes between `position` and `head`; 0 once everything known was read.
@@ -83,6 +85,7 @@ impl SourceStatus {
             position: None,
             identity: None,
             server_version: None,
+            retention: None,
             head: None,
             behind_bytes: None,
             caught_up: false,
@@ -135,6 +138,7 @@ impl Publisher {
         self.sender.send_modify(|status| {
             status.identity = Some(facts.identity.clone());
             status.server_version = Some(facts.version.clone());
+            status.retention = facts.expire_seconds.map(Duration::from_secs);
             status.head = Some(facts.head.clone());
         });
     }
