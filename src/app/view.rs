@@ -408,6 +408,6 @@ fn lag(source: &SourceStatus, delivery: Option<&PipelineStatus>) -> Lag {
         delivery_seconds: oldest.unwrap_or(0.0),
         behind_bytes: source.behind_bytes,
         purge_eta_seconds,
-        behind_age_seconds: None,
+        behind_age_seconds: source.head_asked.map(age),
     }
 }

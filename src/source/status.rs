@@ -60,6 +60,8 @@ pub struct SourceStatus {
     pub retention: Option<Duration>,
     /// The end of the server's newest binlog file, as last asked.
     pub head: Option<FilePosition>,
+    /// When `head` was asked for.
+    pub head_asked: Option<Instant>,
     /// Bytes between `position` and `head`; 0 once everything known was read.
     pub behind_bytes: Option<u64>,
     /// Whether reading has reached the end that the server named last.
@@ -87,6 +89,7 @@ impl SourceStatus {
             server_version: None,
             retention: None,
             head: None,
+            head_asked: None,
             behind_bytes: None,
             caught_up: false,
             repeated_transactions: 0,
@@ -140,6 +143,7 @@ impl Publisher {
             status.server_version = Some(facts.version.clone());
             status.retention = facts.expire_seconds.map(Duration::from_secs);
             status.head = Some(facts.head.clone());
+            status.head_asked = Some(Instant::now());
         });
     }
 
@@ -195,6 +199,7 @@ impl Publisher {
     pub(super) fn head(&mut self, files: &[(String, u64)], behind: Option<u64>) {
         self.files = files.to_vec();
         self.sender.send_modify(|status| {
+            status.head_asked = Some(Instant::now());
             status.head = files.last().map(|(file, pos)| FilePosition {
                 file: file.clone(),
                 pos: *pos,
