@@ -11,4 +11,6 @@ mod relay;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod selection;
+#[cfg(test)]
 mod simulation;

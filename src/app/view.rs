@@ -400,8 +400,10 @@ fn lag(source: &SourceStatus, delivery: Option<&PipelineStatus>) -> Lag {
         source.last_commit_us.map(behind)
     };
     // A file is purged so long after its last event: what is read now is safe for the rest of that time.
-    let purge_eta_seconds =
-        source.retention.zip(source_seconds).map(|(kept, lag)| (kept.as_secs_f64() - lag).max(0.0));
+    let purge_eta_seconds = source
+        .retention
+        .zip(source_seconds)
+        .map(|(kept, lag)| (kept.as_secs_f64() - lag).max(0.0));
     let oldest = delivery.and_then(|d| Some(age(d.clock_start + d.core.oldest_unacked?)));
     Lag {
         source_seconds,
