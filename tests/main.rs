@@ -14,3 +14,5 @@ mod rig;
 mod selection;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod types;
