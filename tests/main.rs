@@ -1,6 +1,8 @@
 //! All integration tests in one binary: it links once.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod configuration;
 #[cfg(test)]
 mod layers;
