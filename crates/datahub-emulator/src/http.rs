@@ -6,11 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 
 use crate::body::Answer;
+use crate::clock::Clock;
 use crate::call::{CallKind, Section, Target};
 use crate::faults::{Action, Plan, When};
 use crate::options::NullSink;
@@ -339,7 +342,15 @@ impl Call {
             let body = refusal.to_json(&self.request_id).into();
             Reply { status: refusal.status, content_type: JSON, body, compressible: false }
         });
-        respond(&reply, &self.headers, &self.request_id, fault)
+        let mut response = respond(&reply, &self.headers, &self.request_id, fault);
+        // The machine's own time is added to every answer anyway.
+        if let Clock::Fixed(ms) = shared.options.clock {
+            let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_millis(ms));
+            if let Ok(date) = HeaderValue::from_str(&date) {
+                response.headers_mut().insert(DATE, date);
+            }
+        }
+        response
     }
 }
 
