@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod preflight;
@@ -12,5 +14,9 @@ mod preflight;
 mod relay;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod secrecy;
+#[cfg(test)]
+mod shutdown;
 #[cfg(test)]
 mod simulation;
