@@ -17,6 +17,10 @@ mod rig;
 #[cfg(test)]
 mod secrecy;
 #[cfg(test)]
+mod selection;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod types;
