@@ -17,7 +17,10 @@ const NOTICED: Duration = Duration::from_secs(60);
 
 /// Writers that leave the machine time for everything else.
 fn steady() -> Plan {
-    Plan { pause: Duration::from_millis(5), ..Plan::default() }
+    Plan {
+        pause: Duration::from_millis(5),
+        ..Plan::default()
+    }
 }
 
 impl Rig {
@@ -53,14 +56,20 @@ impl Rig {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(ARRIVED, grown).await.expect("the workload goes on");
+        tokio::time::timeout(ARRIVED, grown)
+            .await
+            .expect("the workload goes on");
     }
 }
 
 /// Silence on one side for as long as it takes to be noticed, then good weather again; alive all the while.
 async fn goes_silent_and_comes_back(collector: &mut Collector, proxy: &Proxy) {
     let live = format!("http://127.0.0.1:{}/health/live", collector.port());
-    let client = reqwest::Client::builder().no_proxy().timeout(READY).build().expect("a client");
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(READY)
+        .build()
+        .expect("a client");
     let over = AtomicBool::new(false);
     let alive = async {
         let mut answers = 0_u32;
@@ -75,14 +84,23 @@ async fn goes_silent_and_comes_back(collector: &mut Collector, proxy: &Proxy) {
     let weather = async {
         proxy.blackhole(Direction::Both);
         let begun = Instant::now();
-        collector.wait_for_status("/health/ready", 503, NOTICED).await.expect("not ready");
+        collector
+            .wait_for_status("/health/ready", 503, NOTICED)
+            .await
+            .expect("not ready");
         println!("silence noticed after {:?}", begun.elapsed());
         let health = collector.health().await.expect("health");
         assert_ne!(health["reason_code"], "ok", "{health}");
-        assert!(health["remedy"].as_str().is_some_and(|text| !text.is_empty()), "{health}");
+        assert!(
+            health["remedy"].as_str().is_some_and(|text| !text.is_empty()),
+            "{health}"
+        );
         proxy.pass();
         let begun = Instant::now();
-        collector.wait_for_status("/health/ready", 200, NOTICED).await.expect("ready again");
+        collector
+            .wait_for_status("/health/ready", 200, NOTICED)
+            .await
+            .expect("ready again");
         println!("ready again after {:?}", begun.elapsed());
         over.store(true, Ordering::Relaxed);
     };
@@ -114,7 +132,8 @@ async fn silence(side: Side, loaded: bool) {
     let (rig, source, sink, mut collector) = between_proxies().await;
     let proxy = if side == Side::Source { &source } else { &sink };
     if loaded {
-        rig.under_load(goes_silent_and_comes_back(&mut collector, proxy)).await;
+        rig.under_load(goes_silent_and_comes_back(&mut collector, proxy))
+            .await;
     } else {
         rig.workload.run(500, |_| {}).await.expect("the workload");
         rig.caught_up(&mut collector).await;
@@ -142,8 +161,10 @@ async fn source_is_cut(kind: Kind, cuts: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut rig = Rig::new(kind, Options::default(), Plan { seed, ..steady() }, 2).await;
     let proxy = Proxy::start(rig.server.address()).await.expect("a proxy");
-    rig.settings =
-        rig.settings.env("DATABASE_PORT", proxy.port().to_string()).env("RETRY_BACKOFF_MS", "20");
+    rig.settings = rig
+        .settings
+        .env("DATABASE_PORT", proxy.port().to_string())
+        .env("RETRY_BACKOFF_MS", "20");
     let mut collector = rig.start().await;
     let storm = async {
         for number in 0..cuts {
@@ -154,10 +175,12 @@ async fn source_is_cut(kind: Kind, cuts: u64) {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             };
-            tokio::time::timeout(READY, cut).await.unwrap_or_else(|_| panic!("seed {seed}: no cut {number}"));
+            tokio::time::timeout(READY, cut)
+                .await
+                .unwrap_or_else(|_| panic!("seed {seed}: no cut {number}"));
         }
     };
-    rig.under_load(storm).await;
+    Box::pin(rig.under_load(storm)).await;
     rig.exact(&mut collector).await;
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
@@ -210,7 +233,12 @@ fn every(n: u64, count: u64, action: Action) -> Rule {
 }
 
 fn error(code: &str, status: Option<u16>, when: When) -> Action {
-    Action::Error { code: code.to_owned(), status, message: None, when }
+    Action::Error {
+        code: code.to_owned(),
+        status,
+        message: None,
+        when,
+    }
 }
 
 /// Faults of every kind, one kind after the other: nothing is lost, and the shard is read back before anything
@@ -226,11 +254,40 @@ async fn i2_every_fault_of_datahub_leaves_the_topic_exact() {
     let mut collector = rig.start().await;
     let (before, after) = (When::Before, When::After);
     let plans = [
-        ("429 storm", Rule::on_put(error("LimitExceeded", Some(429), before)).times(20)),
-        ("500 before", every(3, 6, error("InternalServerError", Some(500), before))),
-        ("500 after", every(3, 3, error("InternalServerError", Some(500), after))),
-        ("HTML before", every(3, 4, Action::Html { status: Some(502), when: before })),
-        ("HTML after", every(3, 3, Action::Html { status: Some(502), when: after })),
+        (
+            "429 storm",
+            Rule::on_put(error("LimitExceeded", Some(429), before)).times(20),
+        ),
+        (
+            "500 before",
+            every(3, 6, error("InternalServerError", Some(500), before)),
+        ),
+        (
+            "500 after",
+            every(3, 3, error("InternalServerError", Some(500), after)),
+        ),
+        (
+            "HTML before",
+            every(
+                3,
+                4,
+                Action::Html {
+                    status: Some(502),
+                    when: before,
+                },
+            ),
+        ),
+        (
+            "HTML after",
+            every(
+                3,
+                3,
+                Action::Html {
+                    status: Some(502),
+                    when: after,
+                },
+            ),
+        ),
         ("dropped", every(3, 4, Action::Drop { when: before })),
         ("answer lost", every(3, 4, Action::Drop { when: after })),
         ("truncated", every(3, 3, Action::TruncatedBody)),
@@ -239,7 +296,11 @@ async fn i2_every_fault_of_datahub_leaves_the_topic_exact() {
         ("hang after", every(5, 1, Action::Hang { when: after })),
         (
             "a listing fails",
-            Rule::on(CallKind::ListShards, error("InternalServerError", Some(500), before)).times(1),
+            Rule::on(
+                CallKind::ListShards,
+                error("InternalServerError", Some(500), before),
+            )
+            .times(1),
         ),
         (
             "a shard not ready",
@@ -272,7 +333,7 @@ async fn i2_every_fault_of_datahub_leaves_the_topic_exact() {
             waited.unwrap_or_else(|_| panic!("{name}: it did not strike\n{}", collector.output().tail()));
         }
     };
-    rig.under_load(storm).await;
+    Box::pin(rig.under_load(storm)).await;
     rig.exact(&mut collector).await;
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
@@ -286,14 +347,19 @@ async fn i4_shards_split_and_merge_under_load() {
         let log = rig.workload.log();
         for _ in 0..3 {
             let shards = rig.emulator.shards(PROJECT, TOPIC).expect("shards");
-            let widest = shards.iter().filter(|s| s.active).max_by_key(|s| s.end - s.begin).expect("a shard").id;
+            let widest = shards
+                .iter()
+                .filter(|s| s.active)
+                .max_by_key(|s| s.end - s.begin)
+                .expect("a shard")
+                .id;
             let (left, right) = rig.emulator.split(PROJECT, TOPIC, widest).expect("a split");
             rig.committed(log.totals().changes + 500).await;
             rig.emulator.merge(PROJECT, TOPIC, left, right).expect("a merge");
             rig.committed(log.totals().changes + 500).await;
         }
     };
-    rig.under_load(storm).await;
+    Box::pin(rig.under_load(storm)).await;
     rig.exact(&mut collector).await;
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
@@ -302,8 +368,14 @@ async fn i4_shards_split_and_merge_under_load() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poisoned_record_is_put_aside_or_halts() {
     let mut rig = Rig::new(Kind::MariaDb, Options::default(), Plan::default(), 1).await;
-    rig.server.execute(&["CREATE TABLE notes (id INT PRIMARY KEY, v TEXT)"]).await.expect("a table");
-    rig.settings = rig.settings.env("RETRY_BACKOFF_MS", "20").env("DATABASE_TABLES", "notes");
+    rig.server
+        .execute(&["CREATE TABLE notes (id INT PRIMARY KEY, v TEXT)"])
+        .await
+        .expect("a table");
+    rig.settings = rig
+        .settings
+        .env("RETRY_BACKOFF_MS", "20")
+        .env("DATABASE_TABLES", "notes");
     let poison = Action::FailRecords {
         indexes: Vec::new(),
         contains: Some("poisoned apple".to_owned()),
@@ -313,14 +385,33 @@ async fn a_poisoned_record_is_put_aside_or_halts() {
     rig.emulator.add_fault(Rule::on_put(poison));
     let mut collector = rig.start().await;
     let rows: Vec<String> = (0..400)
-        .map(|id| format!("({id}, '{}')", if id == 137 { "a poisoned apple" } else { "an apple" }))
+        .map(|id| {
+            format!(
+                "({id}, '{}')",
+                if id == 137 { "a poisoned apple" } else { "an apple" }
+            )
+        })
         .collect();
-    rig.server.execute(&[&format!("INSERT INTO notes VALUES {}", rows.join(","))]).await.expect("rows");
+    rig.server
+        .execute(&[&format!("INSERT INTO notes VALUES {}", rows.join(","))])
+        .await
+        .expect("rows");
     let halted = |health: &serde_json::Value| health["status"] == "halted";
-    let health = collector.wait_health("halt", READY, halted).await.expect("a halt");
+    let health = collector
+        .wait_health("halt", READY, halted)
+        .await
+        .expect("a halt");
     assert_eq!(health["reason_code"], "datahub_malformed_record", "{health}");
-    assert!(health["remedy"].as_str().is_some_and(|text| text.contains("POISON_POLICY")), "{health}");
-    assert!(!health.to_string().contains("poisoned apple"), "no values in health");
+    assert!(
+        health["remedy"]
+            .as_str()
+            .is_some_and(|text| text.contains("POISON_POLICY")),
+        "{health}"
+    );
+    assert!(
+        !health.to_string().contains("poisoned apple"),
+        "no values in health"
+    );
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 
     rig.settings = rig.settings.clone().env("POISON_POLICY", "dead_letter");
@@ -329,7 +420,8 @@ async fn a_poisoned_record_is_put_aside_or_halts() {
     // What was delivered before the halt came again, under the same id: a consumer keeps the first.
     let mut stored = std::collections::BTreeMap::new();
     for record in rig.emulator.records(PROJECT, TOPIC).expect("the topic") {
-        let payload = serde_json::from_slice::<serde_json::Value>(record.blob().expect("a blob")).expect("JSON");
+        let payload =
+            serde_json::from_slice::<serde_json::Value>(record.blob().expect("a blob")).expect("JSON");
         let id = record.attribute("cdc.id").expect("an id").to_owned();
         let row = payload["after"]["id"].as_i64().expect("an id");
         assert_eq!(*stored.entry(id).or_insert(row), row);
@@ -347,7 +439,12 @@ async fn a_poisoned_record_is_put_aside_or_halts() {
         })
         .collect();
     assert_eq!(letters.len(), 1, "{letters:?}");
-    assert!(letters.iter().all(|line| line.contains("datahub_malformed_record")), "{letters:?}");
+    assert!(
+        letters
+            .iter()
+            .all(|line| line.contains("datahub_malformed_record")),
+        "{letters:?}"
+    );
     i14_conserved(&collector).await;
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
@@ -357,6 +454,9 @@ const HUGE: u64 = 1_000_000;
 /// The most memory that it may take.
 const HUGE_BYTES: u64 = 96 << 20;
 
+/// Four shards with a full request each.
+const IN_FLIGHT: u64 = 4 * 4_000;
+
 /// A transaction of a million rows streams through in little memory, and killed in its middle goes on at a row.
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_million_rows_in_one_transaction() {
@@ -364,15 +464,24 @@ async fn i7_a_million_rows_in_one_transaction() {
     let mut collector = rig.start().await;
     let load = rig.workload.huge_transaction(HUGE);
     let killed = async {
-        let delivered = rig.emulator.wait_for_records(PROJECT, TOPIC, HUGE * 2 / 5, ARRIVED).await;
+        let delivered = rig
+            .emulator
+            .wait_for_records(PROJECT, TOPIC, HUGE * 2 / 5, ARRIVED)
+            .await;
         delivered.expect("the first part");
         let inside = |health: &serde_json::Value| health["position"]["rows"].as_u64() > Some(100_000);
-        collector.wait_health("a position inside the transaction", READY, inside).await.expect("a position");
+        let health = collector
+            .wait_health("position inside the transaction", READY, inside)
+            .await;
+        let rows = health.expect("a position")["position"]["rows"]
+            .as_u64()
+            .expect("a number");
         collector.kill9().expect("a kill");
         let stored = rig.emulator.count(PROJECT, TOPIC).expect("a topic");
         assert!(stored < HUGE, "the transaction was over before the kill");
+        stored - rows
     };
-    let (load, ()) = tokio::join!(load, killed);
+    let (load, behind) = tokio::join!(load, killed);
     load.expect("the transaction");
     let mut collector = rig.start().await;
     rig.caught_up(&mut collector).await;
@@ -380,9 +489,16 @@ async fn i7_a_million_rows_in_one_transaction() {
     assert!(peak <= HUGE_BYTES, "{} MiB", peak >> 20);
     let report = rig.verdict().await;
     assert!(report.is_effectively_once(), "{report}");
-    println!("{} of {HUGE} rows came twice, {} MiB at most", report.repeated(), peak >> 20);
-    // Half a second of work between two checkpoints, and what was in flight.
-    assert!(report.repeated() < HUGE / 4, "{report}");
+    println!(
+        "{} of {HUGE} rows came twice, {} MiB at most",
+        report.repeated(),
+        peak >> 20
+    );
+    // Only what came behind the checkpoint, and what was on its way when the kill came.
+    assert!(
+        report.repeated() <= behind + IN_FLIGHT,
+        "{behind} behind the checkpoint\n{report}"
+    );
     i14_conserved(&collector).await;
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }

@@ -43,22 +43,32 @@ impl Let {
     }
 
     async fn endpoints(&mut self, collector: &Collector, when: &str) {
-        for path in ["/", "/health", "/health/live", "/health/ready", "/metrics", "/no-such-page"] {
+        for path in [
+            "/",
+            "/health",
+            "/health/live",
+            "/health/ready",
+            "/metrics",
+            "/no-such-page",
+        ] {
             let (_, body) = collector.get(path).await.expect("an answer");
             assert!(!body.is_empty());
             self.add(format!("{path} {when}"), body);
         }
     }
 
-    fn search(&self) {
+    /// Where a secret stands, and in which form.
+    fn leak(&self) -> Option<String> {
         for secret in [RELAY.password, ACCESS_KEY, WRONG_PASSWORD, WRONG_KEY, TOKEN] {
             for form in forms(secret) {
                 for (place, text) in &self.out {
-                    let at = text.to_lowercase().find(&form.to_lowercase());
-                    assert!(at.is_none(), "{secret} as {form} in {place}, at byte {at:?}");
+                    if text.to_lowercase().contains(&form.to_lowercase()) {
+                        return Some(format!("{secret} as {form} in {place}"));
+                    }
                 }
             }
         }
+        None
     }
 }
 
@@ -82,19 +92,30 @@ fn forms(secret: &str) -> Vec<String> {
 
 /// One life with everything in it: a start, rows, failures of both sides, recovery, a stop.
 async fn eventful_life(rig: &Rig, settings: &Settings, proxy: &Proxy, out: &mut Let) {
-    let mut collector = Collector::start_ready(settings, READY).await.expect("a collector");
+    let mut collector = Collector::start_ready(settings, READY)
+        .await
+        .expect("a collector");
     out.endpoints(&collector, "when well").await;
     for (code, status) in [("InternalServerError", 500), ("LimitExceeded", 429)] {
-        let action = Action::Error { code: code.to_owned(), status: Some(status), message: None, when: When::Before };
+        let action = Action::Error {
+            code: code.to_owned(),
+            status: Some(status),
+            message: None,
+            when: When::Before,
+        };
         rig.emulator.add_fault(Rule::on_put(action).times(2));
     }
-    rig.emulator.add_fault(Rule::on_put(Action::Drop { when: When::After }).times(1));
+    rig.emulator
+        .add_fault(Rule::on_put(Action::Drop { when: When::After }).times(1));
     rig.workload.run(200, |_| {}).await.expect("the workload");
     rig.caught_up(&mut collector).await;
     proxy.refuse();
     proxy.cut(Cut::Reset);
     let lost = |health: &serde_json::Value| health["status"] == "reconnecting";
-    collector.wait_health("lost connection", READY, lost).await.expect("a lost connection");
+    collector
+        .wait_health("lost connection", READY, lost)
+        .await
+        .expect("a lost connection");
     out.endpoints(&collector, "when reconnecting").await;
     proxy.pass();
     collector.wait_ready(READY).await.expect("ready again");
@@ -108,7 +129,10 @@ async fn eventful_life(rig: &Rig, settings: &Settings, proxy: &Proxy, out: &mut 
     rig.emulator.add_fault(Rule::on(CallKind::Put, action).times(50));
     rig.workload.run(20, |_| {}).await.expect("the workload");
     let halted = |health: &serde_json::Value| health["status"] == "halted";
-    collector.wait_health("halt", READY, halted).await.expect("a halt");
+    collector
+        .wait_health("halt", READY, halted)
+        .await
+        .expect("a halt");
     out.endpoints(&collector, "when halted").await;
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
     rig.emulator.clear_faults();
@@ -127,7 +151,11 @@ async fn i12_no_secret_in_any_output() {
         .env("RETRY_BACKOFF_MAX_MS", "100")
         .env("LOG_DIR", logs.display().to_string());
     for (level, format) in [("TRACE", "json"), ("DEBUG", "text")] {
-        let settings = rig.settings.clone().env("LOG_LEVEL", level).env("LOG_FORMAT", format);
+        let settings = rig
+            .settings
+            .clone()
+            .env("LOG_LEVEL", level)
+            .env("LOG_FORMAT", format);
         eventful_life(&rig, &settings, &proxy, &mut out).await;
     }
     let traced = rig.settings.clone().env("LOG_LEVEL", "TRACE");
@@ -135,7 +163,10 @@ async fn i12_no_secret_in_any_output() {
         traced.clone().env("DATABASE_PASSWORD", WRONG_PASSWORD),
         traced.clone().env("DATAHUB_ACCESS_KEY", WRONG_KEY),
         traced.clone().env("DATAHUB_SECURITY_TOKEN", TOKEN),
-        traced.clone().env("DATABASE_USERNAME", RELAY.user).env("DATABASE_PORT", "1"),
+        traced
+            .clone()
+            .env("DATABASE_USERNAME", RELAY.user)
+            .env("DATABASE_PORT", "1"),
     ];
     for (number, settings) in wrong.iter().enumerate() {
         for command in ["config", "check"] {
@@ -149,25 +180,44 @@ async fn i12_no_secret_in_any_output() {
     for (number, settings) in wrong.iter().take(2).enumerate() {
         let mut collector = Collector::start(settings).expect("a start");
         let halted = |health: &serde_json::Value| health["status"] == "halted";
-        collector.wait_health("halt", READY, halted).await.expect("a halt");
+        collector
+            .wait_health("halt", READY, halted)
+            .await
+            .expect("a halt");
         out.endpoints(&collector, &format!("halted {number}")).await;
         assert!(collector.stop(STOPPED).await.expect("a stop").success());
     }
     // Secrets in the wrong place: what is refused is not repeated.
-    let misplaced = rig.settings.clone().env("DATABASE_PORT", RELAY.password).env("HEAP_SIZE", ACCESS_KEY);
+    let misplaced = rig
+        .settings
+        .clone()
+        .env("DATABASE_PORT", RELAY.password)
+        .env("HEAP_SIZE", ACCESS_KEY);
     let (status, stdout, stderr) = misplaced.run_to_end(READY).await.expect("an end");
     assert_eq!(status.code(), Some(78), "{stdout}{stderr}");
     out.add("a bad configuration", stdout + &stderr);
-    let login = Login { password: WRONG_PASSWORD, ..RELAY };
+    let login = Login {
+        password: WRONG_PASSWORD,
+        ..RELAY
+    };
     let in_url = rig.settings.clone().database(rig.server.address(), login, SCHEMA);
-    let in_url = in_url.env("DATAHUB_ENDPOINT", format!("http://{}:{WRONG_KEY}@127.0.0.1:1", RELAY.user));
+    let in_url = in_url.env(
+        "DATAHUB_ENDPOINT",
+        format!("http://{}:{WRONG_KEY}@127.0.0.1:1", RELAY.user),
+    );
     let (_, stdout, stderr) = in_url.arg("check").run_to_end(READY).await.expect("an end");
     out.add("a key in a URL", stdout + &stderr);
 
     out.files(rig.settings.dir());
-    assert!(out.out.iter().any(|(place, _)| place.contains("logs/")), "no log file");
-    assert!(out.out.iter().any(|(_, text)| text.contains("TRACE")), "nothing at level TRACE");
-    out.search();
+    assert!(
+        out.out.iter().any(|(place, _)| place.contains("logs/")),
+        "no log file"
+    );
+    assert!(
+        out.out.iter().any(|(_, text)| text.contains("TRACE")),
+        "nothing at level TRACE"
+    );
+    assert_eq!(out.leak(), None);
 }
 
 /// The search itself finds what is planted.
@@ -176,6 +226,6 @@ fn a_planted_secret_is_found() {
     for form in forms(ACCESS_KEY) {
         let mut out = Let::default();
         out.add("a place", format!("before {form} after"));
-        assert!(std::panic::catch_unwind(|| out.search()).is_err(), "{form} was overlooked");
+        assert!(out.leak().is_some(), "{form} was overlooked");
     }
 }

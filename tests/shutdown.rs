@@ -1,7 +1,8 @@
-//! A stop, told in time: what was read is delivered, and where that cannot be, it ends all the same.
+//! The first moment and the last. A stop is told in time: what was read is delivered, and where that cannot be, it ends all the same.
 
 use std::time::Duration;
 
+use harness::collector::Collector;
 use harness::process::Signal;
 use harness::proxy::{Direction, Proxy};
 use harness::servers::{Kind, Options};
@@ -15,6 +16,17 @@ const DEADLINE: u64 = 3;
 /// What the machine may take on top of it, busy with the other tests.
 const SLACK: Duration = Duration::from_secs(5);
 
+/// An idle server has nothing to send before its first heartbeat; the start is settled all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_is_ready_before_its_first_heartbeat() {
+    let mut rig = Rig::new(Kind::MySql, Options::default(), Plan::default(), 1).await;
+    rig.settings = rig.settings.env("DATABASE_HEARTBEAT_SECONDS", "15");
+    let mut collector = Collector::start(&rig.settings).expect("a start");
+    let took = collector.wait_ready(READY).await.expect("ready");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(collector.stop(STOPPED).await.expect("a stop").success());
+}
+
 fn draining(health: &serde_json::Value) -> bool {
     health["status"] == "draining"
 }
@@ -22,7 +34,10 @@ fn draining(health: &serde_json::Value) -> bool {
 /// SIGTERM under load, again and again: each stop is clean, and nothing comes twice after the next start.
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_under_load_it_repeats_nothing() {
-    let plan = Plan { pause: Duration::from_millis(5), ..Plan::default() };
+    let plan = Plan {
+        pause: Duration::from_millis(5),
+        ..Plan::default()
+    };
     let rig = Rig::new(Kind::MariaDb, Options::default(), plan, 3).await;
     let mut collector = rig.start().await;
     let stops = async {
@@ -40,7 +55,7 @@ async fn stopped_under_load_it_repeats_nothing() {
 }
 
 /// A collector with records that DataHub does not take, told to stop.
-async fn stopping_before_a_silent_datahub(deadline: u64) -> (Rig, Proxy, harness::collector::Collector) {
+async fn stopping_before_a_silent_datahub(deadline: u64) -> (Rig, Proxy, Collector) {
     let mut rig = Rig::new(Kind::MariaDb, Options::default(), Plan::default(), 1).await;
     let sink = Proxy::start(rig.emulator.addr()).await.expect("a proxy");
     rig.settings = rig
@@ -51,9 +66,15 @@ async fn stopping_before_a_silent_datahub(deadline: u64) -> (Rig, Proxy, harness
     sink.blackhole(Direction::Both);
     rig.workload.run(200, |_| {}).await.expect("the workload");
     let waiting = |health: &serde_json::Value| health["lag"]["delivery_seconds"].as_f64() > Some(0.0);
-    collector.wait_health("record that waits", READY, waiting).await.expect("a record");
+    collector
+        .wait_health("record that waits", READY, waiting)
+        .await
+        .expect("a record");
     collector.sigterm().expect("a signal");
-    collector.wait_health("drain", READY, draining).await.expect("a drain");
+    collector
+        .wait_health("drain", READY, draining)
+        .await
+        .expect("a drain");
     assert_eq!(collector.get("/health/ready").await.expect("an answer").0, 503);
     assert_eq!(collector.get("/health/live").await.expect("an answer").0, 200);
     (rig, sink, collector)
@@ -74,7 +95,10 @@ async fn the_deadline_ends_a_drain_that_cannot_end() {
     let begun = Instant::now();
     let (rig, sink, mut collector) = stopping_before_a_silent_datahub(DEADLINE).await;
     let told = Instant::now();
-    let status = collector.wait_exit(Duration::from_secs(DEADLINE) + SLACK).await.expect("an end by the deadline");
+    let status = collector
+        .wait_exit(Duration::from_secs(DEADLINE) + SLACK)
+        .await
+        .expect("an end by the deadline");
     assert!(status.success(), "{status}");
     let said = collector.output().stdout();
     assert!(said.contains("the deadline passed"), "{said}");
@@ -88,6 +112,10 @@ async fn a_second_signal_ends_it_at_once() {
     collector.signal(Signal::Int).expect("a second signal");
     let status = collector.wait_exit(SLACK).await.expect("an end at once");
     assert!(status.success(), "{status}");
-    assert!(collector.output().stdout().contains("second signal"), "{}", collector.output().stdout());
+    assert!(
+        collector.output().stdout().contains("second signal"),
+        "{}",
+        collector.output().stdout()
+    );
     catches_up(&rig, &sink).await;
 }
