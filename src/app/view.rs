@@ -231,6 +231,8 @@ impl View {
             alarm_attempts: self.alarm_attempts,
             oldest_unacked: delivery.and_then(|d| Some(self.moment(d.clock_start + d.core.oldest_unacked?))),
             max_unacked: self.max_unacked,
+            checkpoint_failures: delivery.map_or(0, |d| d.core.persist_failures),
+            checkpoint_failure: delivery.and_then(|d| d.core.persist_failure.clone()),
             halted: self
                 .halted
                 .borrow()

@@ -62,6 +62,13 @@ impl Settings {
             .env("DATA_DIR", data))
     }
 
+    /// Another monitoring port than the free one that was chosen.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Settings {
+        self.port = port;
+        self.env("MONITORING_PORT", port.to_string())
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Settings {
