@@ -5,7 +5,7 @@
 //! figures come from a start of their own on a server where nothing happens.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
@@ -83,8 +83,17 @@ struct Bench {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let flags = Flags::parse();
+async fn main() -> ExitCode {
+    match bench(&Flags::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn bench(flags: &Flags) -> Result<()> {
     build()?;
     let mut env = Vec::new();
     for pair in &flags.env {

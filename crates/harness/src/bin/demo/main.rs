@@ -190,7 +190,7 @@ async fn set_up() -> Result<Stage> {
         ("DATAHUB_ACCESS_KEY", ACCESS_KEY.to_owned()),
         ("DATAHUB_PROJECT", PROJECT.to_owned()),
         ("DATAHUB_TOPIC", TOPIC.to_owned()),
-        ("MONITORING_PORT", free_port()?.to_string()),
+        ("MONITORING_PORT", settings.port().to_string()),
     ];
     let mut command = String::new();
     for (name, value) in environment {
