@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo need beyond Rust; what is already there is left alone.
 #
-#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk]   (no argument: all of them)
+#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [deny]   (no argument: all of them)
 #
-# build    C compiler, CA certificates: all that cargo needs                      Debian packages
-# tools    C compiler, curl, openssl, CA certificates, Python with venv                  Debian packages
+# build    C compiler, CA certificates: what cargo needs                        Debian packages
+# tools    C compiler, curl, openssl, CA certificates, Python with venv         Debian packages
 # mariadb  MariaDB server; no service is enabled or left running                Debian packages
 # mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
 # seekdb   an OceanBase engine, from the wheel pylibseekdb                      $DEPS_DIR/seekdb
-# sdk      the official DataHub Python SDK, by scripts/sdk-venv.sh              that script decides
+# sdk      the official DataHub Python SDK, by scripts/sdk-venv.sh              target/venv
+# deny     cargo-deny, which checks licences and sources of dependencies        $DEPS_DIR/tools
 #
 # Environment: DEPS_DIR (target/deps), MYSQLD (a MySQL server to use instead of the one from sid),
-#              SID_MIRROR (the machine's own Debian mirror), SEEKDB_VERSION.
+#              SID_MIRROR (the machine's own Debian mirror), SEEKDB_VERSION, DENY_VERSION.
 # Only the Debian packages need root; without it, sudo is used. Nothing comes from anywhere but the
-# machine's Debian mirror and its Python package index.
+# machine's Debian mirror, its Python package index and crates.io.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 repo=$(dirname -- "$here")
 DEPS_DIR=${DEPS_DIR:-$repo/target/deps}
 SEEKDB_VERSION=${SEEKDB_VERSION:-1.4.0.post1}
+DENY_VERSION=${DENY_VERSION:-0.20.2}
 items=("$@")
-[ ${#items[@]} -gt 0 ] || items=(tools mariadb mysql seekdb sdk)
+[ ${#items[@]} -gt 0 ] || items=(tools mariadb mysql seekdb sdk deny)
 
 say() { printf '%-8s %-10s %s\n' "$1" "$2" "$3"; }
 fail() { printf 'install-test-deps.sh: %s\n' "$*" >&2; exit 1; }
@@ -139,9 +141,24 @@ install_seekdb() {
 }
 
 install_sdk() {
-  if [ ! -x "$here/sdk-venv.sh" ]; then say sdk missing "scripts/sdk-venv.sh is not there"; return; fi
-  DEPS_DIR=$DEPS_DIR quietly "$here/sdk-venv.sh"
-  say sdk found "pydatahub, by scripts/sdk-venv.sh"
+  local state=installed venv=$repo/target/venv
+  if "$venv/bin/python" -c 'import datahub' 2>/dev/null; then
+    state=found
+  elif ! python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null; then
+    # Some of the SDK's dependencies are compiled.
+    apt_install python3-dev
+  fi
+  quietly "$here/sdk-venv.sh" "$venv"
+  say sdk "$state" "pydatahub in $venv"
+}
+
+install_deny() {
+  local tool=$DEPS_DIR/tools/bin/cargo-deny state=found
+  if [ ! -x "$tool" ]; then
+    quietly cargo install cargo-deny --version "$DENY_VERSION" --locked --root "$DEPS_DIR/tools"
+    state=installed
+  fi
+  say deny "$state" "$("$tool" --version)"
 }
 
 mkdir -p -- "$DEPS_DIR"
@@ -151,7 +168,7 @@ exec 9>"$DEPS_DIR/.lock"
 flock 9
 for item in "${items[@]}"; do
   case $item in
-    build | tools | mariadb | mysql | seekdb | sdk) "install_$item" ;;
-    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk" ;;
+    build | tools | mariadb | mysql | seekdb | sdk | deny) "install_$item" ;;
+    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk deny" ;;
   esac
 done

@@ -41,12 +41,10 @@ count() {
 }
 
 step dependencies scripts/install-test-deps.sh
-# shellcheck disable=SC1091
-[ -f target/deps/env ] && . target/deps/env
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-step deny target/deps/tools/bin/cargo-deny --offline check bans licenses sources
+step deny "${DEPS_DIR:-target/deps}/tools/bin/cargo-deny" --offline check bans licenses sources
 step build cargo build --workspace --bins --locked
 step tests cargo test --workspace --locked -- --test-threads "${TEST_THREADS:-2}" --nocapture
 count "$log/tests.log"

@@ -117,7 +117,7 @@ pub enum TlsMode {
 pub struct TlsConfig {
     /// How far to go.
     pub mode: TlsMode,
-    /// PEM file of accepted authorities (`DATABASE_TLS_CA`); the system's if unset.
+    /// PEM file of accepted authorities (`DATABASE_TLS_CA`); Mozilla's list if unset.
     pub ca: Option<PathBuf>,
     /// PEM files of the client's certificate and key (`DATABASE_TLS_CERT`, `DATABASE_TLS_KEY`): both or none.
     pub client: Option<(PathBuf, PathBuf)>,

@@ -23,7 +23,6 @@ mod answers;
 mod checkpoint;
 mod lane;
 mod ledger;
-pub mod resume;
 mod routing;
 mod snapshot;
 

@@ -15,6 +15,8 @@ pub mod opening;
 pub mod preflight;
 pub mod refusal;
 pub mod rows;
+#[cfg(test)]
+mod sample;
 pub mod schema;
 pub mod status;
 pub mod streaming;
@@ -39,8 +41,8 @@ use crate::retry::{Delays, Disposition, Failure};
 use feed::Feed;
 use opening::Opened;
 use preflight::Severity;
-pub use status::{SourceState, SourceStatus};
 use status::Publisher;
+pub use status::{SourceState, SourceStatus};
 use streaming::Streaming;
 use tally::Tally;
 use transaction::Tracker;
@@ -113,7 +115,7 @@ impl Source {
             feed: None,
             state: State::Idle,
             publisher: Publisher::new(status),
-            tally: Tally::new(),
+            tally: Tally::default(),
             rng: fastrand::Rng::new(),
             attempts: 0,
             denied: 0,
@@ -186,10 +188,7 @@ impl Source {
     ///
     /// # Errors
     /// What `f` returned, or a row that cannot be read. The position is then behind the last row that `f` took.
-    pub fn rows(
-        &mut self,
-        f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    pub fn rows(&mut self, f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
         match (&self.state, &mut self.feed) {
             (State::Streaming(streaming), Some(feed)) => streaming.rows(feed, f),
             _ => Ok(()),

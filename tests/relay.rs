@@ -12,7 +12,16 @@ use crate::rig::{READY, Rig, STOPPED, i14_conserved};
 const CHANGES: u64 = 200_000;
 
 async fn versioned_changes_arrive_exactly(kind: Kind) {
-    let rig = Rig::new(kind, Options::default(), Plan { max_rows: 200, ..Plan::default() }, 3).await;
+    let rig = Rig::new(
+        kind,
+        Options::default(),
+        Plan {
+            max_rows: 200,
+            ..Plan::default()
+        },
+        3,
+    )
+    .await;
     let mut collector = rig.start().await;
     rig.workload.run(CHANGES, |_| {}).await.expect("the workload");
     rig.caught_up(&mut collector).await;
@@ -39,11 +48,16 @@ async fn killed_again_and_again(kind: Kind, kills: u32) {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
-    let plan = Plan { seed, pause: Duration::from_millis(2), ..Plan::default() };
+    let plan = Plan {
+        seed,
+        pause: Duration::from_millis(2),
+        ..Plan::default()
+    };
     let rig = Rig::new(kind, Options::default(), plan, 3).await;
     let mut collector = rig.start().await;
     let workload = rig.workload.clone();
-    let load = tokio::spawn(async move { workload.run(u64::MAX, |_| {}).await });
+    let mut load = tokio::task::JoinSet::new();
+    load.spawn(async move { workload.run(u64::MAX, |_| {}).await });
     for _ in 0..kills {
         let log = rig.workload.log();
         let before = log.totals().changes;
@@ -54,18 +68,30 @@ async fn killed_again_and_again(kind: Kind, kills: u32) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
-        moved.await.unwrap_or_else(|_| panic!("seed {seed}: no progress\n{}", collector.output().tail()));
+        moved
+            .await
+            .unwrap_or_else(|_| panic!("seed {seed}: no progress\n{}", collector.output().tail()));
         collector.kill9().expect("a kill");
         collector = Collector::start(&rig.settings).expect("a restart");
     }
     rig.workload.stop();
-    load.await.expect("the load's task").expect("the workload");
-    collector.wait_ready(READY).await.expect("ready after the last restart");
+    load.join_next()
+        .await
+        .expect("the load")
+        .expect("its task")
+        .expect("the workload");
+    collector
+        .wait_ready(READY)
+        .await
+        .expect("ready after the last restart");
     rig.caught_up(&mut collector).await;
     let report = rig.verdict().await;
     assert!(report.is_effectively_once(), "seed {seed}\n{report}");
     i14_conserved(&collector).await;
-    println!("{kills} kills: {} changes, {} repeated under the same id", report.committed, report.repeated_same_id);
+    println!(
+        "{kills} kills: {} changes, {} repeated under the same id",
+        report.committed, report.repeated_same_id
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,14 +51,23 @@ pub(crate) fn settings(database: std::net::SocketAddr, datahub: &str) -> Setting
 impl Rig {
     pub(crate) async fn new(kind: Kind, options: Options, plan: Plan, shards: u32) -> Self {
         let server = Server::start(kind, options).await.expect("a server");
-        let workload = Workload::new(server.opts(server.admin()), SCHEMA, plan).await.expect("a workload");
+        let workload = Workload::new(server.opts(server.admin()), SCHEMA, plan)
+            .await
+            .expect("a workload");
         let emulator = emulator(shards).await;
         let settings = settings(server.address(), &emulator.endpoint());
-        Self { server, emulator, settings, workload }
+        Self {
+            server,
+            emulator,
+            settings,
+            workload,
+        }
     }
 
     pub(crate) async fn start(&self) -> Collector {
-        Collector::start_ready(&self.settings, READY).await.expect("a collector that becomes ready")
+        Collector::start_ready(&self.settings, READY)
+            .await
+            .expect("a collector that becomes ready")
     }
 
     /// The end of the server's binlog.
@@ -68,7 +77,11 @@ impl Rig {
             Kind::MariaDb | Kind::Seekdb => "SHOW MASTER STATUS",
         };
         let mut conn = self.server.connect().await.expect("a connection");
-        let row: mysql_async::Row = conn.query_first(status).await.expect("a status").expect("a binlog");
+        let row: mysql_async::Row = conn
+            .query_first(status)
+            .await
+            .expect("a status")
+            .expect("a binlog");
         (row.get(0).expect("a file"), row.get(1).expect("an offset"))
     }
 
@@ -81,13 +94,18 @@ impl Rig {
             // Files sort by name: their numbers are padded.
             matches!(reached, (Some(f), Some(p)) if (f, p) >= (file.as_str(), pos)) && position["rows"] == 0
         };
-        collector.wait_health("checkpoint at the end of the binlog", ARRIVED, there).await.expect("to catch up");
+        collector
+            .wait_health("checkpoint at the end of the binlog", ARRIVED, there)
+            .await
+            .expect("to catch up");
     }
 
     /// What the oracle says of everything committed so far.
     pub(crate) async fn verdict(&self) -> Report {
         let mut conn = self.server.connect().await.expect("a connection");
-        let rows = DatabaseRows::read(&mut conn, SCHEMA).await.expect("the database's rows");
+        let rows = DatabaseRows::read(&mut conn, SCHEMA)
+            .await
+            .expect("the database's rows");
         check_topic(&self.emulator, PROJECT, TOPIC, &self.workload.log(), Some(&rows)).expect("the topic")
     }
 }
@@ -95,7 +113,11 @@ impl Rig {
 /// Every row that was decoded is accounted for.
 pub(crate) async fn i14_conserved(collector: &Collector) {
     let metrics = collector.metrics().await.expect("metrics");
-    assert_eq!(metrics.sum("cdc_conservation_error_rows"), Some(0.0), "rows are unaccounted for");
+    assert_eq!(
+        metrics.sum("cdc_conservation_error_rows"),
+        Some(0.0),
+        "rows are unaccounted for"
+    );
     let sum = |name| metrics.sum(name).unwrap_or_default();
     let settled = sum("cdc_rows_acked_total")
         + sum("cdc_rows_filtered_total")

@@ -152,6 +152,9 @@ impl View {
         if let Some(bytes) = status.lag.behind_bytes {
             gauge!(metric::SOURCE_BEHIND_BYTES).set(bytes as f64);
         }
+        if let Some(seconds) = status.lag.purge_eta_seconds {
+            gauge!(metric::PURGE_ETA_SECONDS).set(seconds);
+        }
     }
 
     fn since(&self, state: State) -> String {
@@ -396,12 +399,15 @@ fn lag(source: &SourceStatus, delivery: Option<&PipelineStatus>) -> Lag {
     } else {
         source.last_commit_us.map(behind)
     };
+    // A file is purged so long after its last event: what is read now is safe for the rest of that time.
+    let purge_eta_seconds =
+        source.retention.zip(source_seconds).map(|(kept, lag)| (kept.as_secs_f64() - lag).max(0.0));
     let oldest = delivery.and_then(|d| Some(age(d.clock_start + d.core.oldest_unacked?)));
     Lag {
         source_seconds,
         delivery_seconds: oldest.unwrap_or(0.0),
         behind_bytes: source.behind_bytes,
-        purge_eta_seconds: None,
-        behind_age_seconds: None,
+        purge_eta_seconds,
+        behind_age_seconds: source.head_asked.map(age),
     }
 }

@@ -115,7 +115,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.schema", "DATABASE_SCHEMA", "test", Kind::Text, "Databases to capture: names and globs (`*`, `?`), comma separated; `!` excludes."),
     opt!("database.tables", "DATABASE_TABLES", "*", Kind::Text, "Tables to capture: names, globs, `db.table`, comma separated; `!` excludes."),
     opt!("database.tls_mode", "DATABASE_TLS_MODE", "preferred", Kind::Choice(&["disabled", "preferred", "required", "verify_ca", "verify_identity"]), "How the connection is encrypted and what is checked."),
-    opt!("database.tls_ca", "DATABASE_TLS_CA", unset, Kind::Path, "PEM file with the accepted authorities; the system's if unset."),
+    opt!("database.tls_ca", "DATABASE_TLS_CA", unset, Kind::Path, "PEM file with the accepted authorities; Mozilla's list if unset."),
     opt!("database.tls_cert", "DATABASE_TLS_CERT", unset, Kind::Path, "PEM file with the client's certificate."),
     opt!("database.tls_key", "DATABASE_TLS_KEY", unset, Kind::Path, "PEM file with the client's private key."),
     opt!("database.server_id", "DATABASE_SERVER_ID", unset, Kind::Number(1, 4_294_967_295), "Replica id shown to the database, unique among its replicas; derived from consumer group, host and port if unset."),

@@ -109,7 +109,7 @@ pub struct Lag {
     pub delivery_seconds: f64,
     /// Binlog written and not received.
     pub behind_bytes: Option<u64>,
-    /// Time until the database purges what is still needed.
+    /// Least time until the database purges what is still needed; `None` where it never does, or is not known.
     pub purge_eta_seconds: Option<f64>,
     /// Age of the two numbers above, which are asked for only now and then.
     pub behind_age_seconds: Option<f64>,

@@ -24,7 +24,7 @@ use crate::source::{Source, Step};
 /// small beside a batch.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Chunks that may wait between the two halves: with [`CHUNK_BYTES`], the channel's bound in bytes.
+/// Chunks that may wait between the two halves: times the chunk's size, the channel's bound in bytes.
 pub const CHANNEL_CHUNKS: usize = 4;
 
 /// How often a waiting loop ticks.
@@ -180,10 +180,11 @@ impl Intake {
         loop {
             self.tick.touch();
             tokio::select! {
-                step = timeout(TICK, self.source.next()) => match step {
-                    Ok(step) => return step.map(Some),
-                    Err(_) => {}
-                },
+                step = timeout(TICK, self.source.next()) => {
+                    if let Ok(step) = step {
+                        return step.map(Some);
+                    }
+                }
                 () = stop.cancelled() => return Ok(None),
             }
         }

@@ -12,7 +12,7 @@ use crate::position::Position;
 use crate::retry::Failure;
 use crate::source::decode::query::Definition;
 use crate::source::decode::{self, Header, Meaning};
-use crate::source::rows::{DecodeError, RowsEvent};
+use crate::source::rows::{DecodeError, RowPair, Rows, RowsEvent};
 use crate::source::schema::TableDefinition;
 use crate::source::tables::{Mapped, Need, Tables};
 use crate::source::transaction::{Act, Tracker};
@@ -81,6 +81,38 @@ fn undecodable(error: &DecodeError, what: &str, place: &str) -> Failure {
     )
 }
 
+/// The rows of an event.
+enum Images<'a, 'm> {
+    Full(Rows<'a, 'm>),
+    /// Rows of a table that is not captured, in an event that leaves columns out: only their number counts.
+    Counted(u64),
+}
+
+impl<'a, 'm> Images<'a, 'm> {
+    fn of(event: &RowsEvent<'a>, mapped: &'m Mapped) -> Result<Self, DecodeError> {
+        match event.rows(&mapped.map) {
+            Err(DecodeError::PartialImage(_)) if mapped.schema.is_none() => {
+                event.count(&mapped.map).map(Self::Counted)
+            }
+            rows => rows.map(Self::Full),
+        }
+    }
+}
+
+impl<'a> Iterator for Images<'a, '_> {
+    type Item = Result<RowPair<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Full(rows) => rows.next(),
+            Self::Counted(left) => {
+                *left = left.checked_sub(1)?;
+                Some(Ok((None, None)))
+            }
+        }
+    }
+}
+
 fn rows_of(mapped: &Mapped) -> String {
     format!("a rows event of table {}", mapped.map.id)
 }
@@ -90,6 +122,16 @@ fn unmapped(table_id: u64, at: &At) -> Failure {
         "table_map_missing",
         format!("the rows event at {at} refers to table id {table_id}, which its statement did not name"),
         "restart from a position at the beginning of a transaction (START_POSITION)",
+    )
+}
+
+/// An XA transaction is logged when it is prepared; whether it is committed stands elsewhere in the binlog.
+fn prepared_only(transaction: &str, table: &TableId) -> Failure {
+    Failure::halt(
+        "xa_transaction",
+        format!("the XA transaction {transaction} changes {table}: its rows may still be rolled back"),
+        "change captured tables in ordinary transactions, or leave the table out with DATABASE_TABLES; then restart \
+         from a position behind it",
     )
 }
 
@@ -146,7 +188,9 @@ impl Feed {
     /// Whatever makes it uncertain what was committed.
     pub fn event(&mut self, header: &Header, body: &[u8]) -> Result<Fed, Failure> {
         let meaning = decode::parse(header, body)?;
-        let act = self.tracker.observe(header, &meaning, |db| self.filter.touches(db))?;
+        let act = self
+            .tracker
+            .observe(header, &meaning, |db| self.filter.touches(db))?;
         Ok(match act {
             Act::Quiet => Fed::Quiet,
             Act::Boundary => Fed::Boundary,
@@ -197,16 +241,20 @@ impl Feed {
         let (Some(mapped), Some(open)) = (self.tables.get(event.table_id), self.tracker.open_mut()) else {
             return Err(unmapped(event.table_id, &at));
         };
-        let mut rows = event
-            .rows(&mapped.map)
+        if open.xa && mapped.schema.is_some() {
+            return Err(prepared_only(&open.id, &mapped.map.id));
+        }
+        let mut rows = Images::of(&event, mapped)
             .map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
         let mut done = 0u64;
         if open.owed() > 0 {
-            open.fingerprint.enter(event.operation, &mapped.map.id);
             while open.owed() > 0 {
                 let Some(pair) = rows.next() else { break };
                 let (before, after) =
                     pair.map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
+                if done == 0 {
+                    open.fingerprint.enter(event.operation, &mapped.map.id);
+                }
                 open.fingerprint.row(before.as_ref(), after.as_ref());
                 open.rows = open.rows.saturating_add(1);
                 done = done.saturating_add(1);
@@ -261,9 +309,9 @@ impl Feed {
             return Err(unmapped(event.table_id, &at));
         };
         let unreadable = |error: DecodeError| undecodable(&error, &rows_of(mapped), &at.to_string());
-        open.fingerprint.enter(event.operation, &mapped.map.id);
         let mut passed = 0u64;
-        for pair in event.rows(&mapped.map).map_err(unreadable)? {
+        let mut entered = false;
+        for pair in Images::of(&event, mapped).map_err(unreadable)? {
             let (before, after) = pair.map_err(unreadable)?;
             passed = passed.saturating_add(1);
             if passed <= pending.done {
@@ -283,6 +331,11 @@ impl Feed {
                     ts_us: meta.ts_us,
                 },
             })?;
+            // Not before: a row that `f` did not take leaves no trace.
+            if !entered {
+                open.fingerprint.enter(event.operation, &mapped.map.id);
+                entered = true;
+            }
             open.fingerprint.row(before.as_ref(), after.as_ref());
             open.rows = open.rows.saturating_add(1);
             pending.done = passed;

@@ -13,9 +13,13 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// To be called before the rows of an event.
+    /// To be called before the first row that counts of an event.
     pub fn enter(&mut self, operation: Operation, table: &TableId) {
-        if self.run.as_ref().is_some_and(|(o, t)| *o == operation && t == table) {
+        if self
+            .run
+            .as_ref()
+            .is_some_and(|(o, t)| *o == operation && t == table)
+        {
             return;
         }
         self.hasher.update(operation.letter().as_bytes());

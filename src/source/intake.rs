@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use mysql_async::BinlogStream;
-use mysql_async::binlog::events::Event;
 use mysql_async::binlog::BinlogChecksumAlg;
+use mysql_async::binlog::events::Event;
 use tokio::time::Instant;
 
 use crate::position::Flavour;
@@ -66,7 +66,9 @@ impl Intake {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn arrived(&mut self) -> Option<Result<Taken, Failure>> {
-        let item = AssertUnwindSafe(self.stream.next()).catch_unwind().now_or_never()?;
+        let item = AssertUnwindSafe(self.stream.next())
+            .catch_unwind()
+            .now_or_never()?;
         Some(self.checked(item))
     }
 
@@ -114,7 +116,10 @@ impl Intake {
         match item {
             Ok(Some(Ok(event))) => verified(event, self.flavour),
             Ok(Some(Err(error))) => Err(refusal::classify_stream(&error)),
-            Ok(None) => Err(Failure::retry("connection_closed", "the server ended the binlog stream")),
+            Ok(None) => Err(Failure::retry(
+                "connection_closed",
+                "the server ended the binlog stream",
+            )),
             Err(_panic) => Err(Failure::retry(
                 "event_malformed",
                 "the server sent an event that cannot be parsed",
@@ -152,10 +157,17 @@ fn verified(event: Event, flavour: Flavour) -> Result<Taken, Failure> {
             "the binlog service writes events without checksums, which cannot be read with certainty",
             "set binlog_checksum=true on the binlog service",
         ));
-    } else if has_sums && event.checksum().is_some_and(|sum| !header.checksum_matches(event.data(), sum)) {
+    } else if has_sums
+        && event
+            .checksum()
+            .is_some_and(|sum| !header.checksum_matches(event.data(), sum))
+    {
         return Err(Failure::retry(
             CHECKSUM,
-            format!("the checksum of an event of type {} that ends at {} is wrong", header.kind, header.log_pos),
+            format!(
+                "the checksum of an event of type {} that ends at {} is wrong",
+                header.kind, header.log_pos
+            ),
         ));
     }
     Ok(Taken {

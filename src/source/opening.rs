@@ -102,7 +102,11 @@ fn same_history(known: &ServerIdentity, now: &ServerIdentity) -> Result<(), Fail
     }
     Err(Failure::halt(
         "checkpoint_other_server",
-        format!("the position belongs to {}, the server is {}", name(known), name(now)),
+        format!(
+            "the position belongs to {}, the server is {}",
+            name(known),
+            name(now)
+        ),
         "point DATABASE_HOST at the server of the checkpoint, or remove the checkpoint and set START_POSITION",
     ))
 }
@@ -146,12 +150,17 @@ fn file_is_there(position: &Position, facts: &ServerFacts) -> Result<(), Failure
     match facts.binlogs.iter().find(|(name, _)| *name == at.file) {
         None => Err(Failure::halt(
             "position_purged",
-            format!("the server no longer has the file of position {at}; its oldest is {}", facts.oldest),
+            format!(
+                "the server no longer has the file of position {at}; its oldest is {}",
+                facts.oldest
+            ),
             GAP,
         )),
         Some((_, size)) if at.pos > *size => Err(Failure::halt(
             "position_ahead",
-            format!("position {at} is behind the end of the file ({size} bytes): the server lost its binlog, or is another one"),
+            format!(
+                "position {at} is behind the end of the file ({size} bytes): the server lost its binlog, or is another one"
+            ),
             "check that DATABASE_HOST is the server of the checkpoint; remove the checkpoint and set START_POSITION if it was rebuilt",
         )),
         Some(_) => Ok(()),
@@ -179,7 +188,10 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
         StartPosition::Latest => {
             // An old OceanBase binlog service has GTIDs and does not tell which: files say where the end is.
             let usable = |set: &GtidSet| facts.identity.flavour == Flavour::MySql || !set.is_empty();
-            let set = facts.gtid_executed.clone().filter(|set| facts.gtid && usable(set));
+            let set = facts
+                .gtid_executed
+                .clone()
+                .filter(|set| facts.gtid && usable(set));
             Ok(begin(at(set, &facts.head), false, None))
         }
         StartPosition::Earliest => Ok(begin(at(purged, &oldest), true, None)),
@@ -191,7 +203,10 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
         }
         StartPosition::Gtid(_) => Err(Failure::halt(
             "start_gtid_unsupported",
-            format!("START_POSITION is a GTID set, but this {} has none", facts.identity.flavour),
+            format!(
+                "START_POSITION is a GTID set, but this {} has none",
+                facts.identity.flavour
+            ),
             "set START_POSITION to latest, earliest, file:… or timestamp:…",
         )),
         StartPosition::File(file) => {

@@ -90,7 +90,11 @@ pub fn build(definition: &TableDefinition, map: &TableMap) -> Result<TableSchema
                 "column {} is {}{}, the binlog has type {} ({})",
                 column.name,
                 column.column_type.chars().take(60).collect::<String>(),
-                column.charset.as_ref().map(|c| format!(" {c}")).unwrap_or_default(),
+                column
+                    .charset
+                    .as_ref()
+                    .map(|c| format!(" {c}"))
+                    .unwrap_or_default(),
                 wire.kind,
                 wire.meta
             )),

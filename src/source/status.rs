@@ -56,8 +56,12 @@ pub struct SourceStatus {
     pub identity: Option<ServerIdentity>,
     /// The server's own version text.
     pub server_version: Option<String>,
+    /// How long the server keeps a binlog file; `None` if for ever or unknown.
+    pub retention: Option<Duration>,
     /// The end of the server's newest binlog file, as last asked.
     pub head: Option<FilePosition>,
+    /// When `head` was asked for.
+    pub head_asked: Option<Instant>,
     /// Bytes between `position` and `head`; 0 once everything known was read.
     pub behind_bytes: Option<u64>,
     /// Whether reading has reached the end that the server named last.
@@ -66,7 +70,8 @@ pub struct SourceStatus {
     pub repeated_transactions: u64,
     /// Transactions before the start time that were left out (`START_POSITION=timestamp:…`).
     pub before_start: u64,
-    /// Rows outside any transaction that were left out: a server's known leak, its transaction was read before.
+    /// Rows events outside any transaction that were left out: a server's known leak, their transaction was read
+    /// before.
     pub stray_rows: u64,
 }
 
@@ -82,7 +87,9 @@ impl SourceStatus {
             position: None,
             identity: None,
             server_version: None,
+            retention: None,
             head: None,
+            head_asked: None,
             behind_bytes: None,
             caught_up: false,
             repeated_transactions: 0,
@@ -99,7 +106,7 @@ const PERIOD: Duration = Duration::from_millis(200);
 const EVENTS_PER_LOOK: u32 = 256;
 
 /// Writes snapshots, seldom enough to cost nothing.
-pub(super) struct Publisher {
+pub struct Publisher {
     sender: watch::Sender<SourceStatus>,
     last: Instant,
     /// Events since the last look at the clock.
@@ -134,7 +141,9 @@ impl Publisher {
         self.sender.send_modify(|status| {
             status.identity = Some(facts.identity.clone());
             status.server_version = Some(facts.version.clone());
+            status.retention = facts.expire_seconds.map(Duration::from_secs);
             status.head = Some(facts.head.clone());
+            status.head_asked = Some(Instant::now());
         });
     }
 
@@ -190,6 +199,7 @@ impl Publisher {
     pub(super) fn head(&mut self, files: &[(String, u64)], behind: Option<u64>) {
         self.files = files.to_vec();
         self.sender.send_modify(|status| {
+            status.head_asked = Some(Instant::now());
             status.head = files.last().map(|(file, pos)| FilePosition {
                 file: file.clone(),
                 pos: *pos,

@@ -125,7 +125,11 @@ impl Streaming {
             } => {
                 Tally::definition(definition);
                 // Never the text: it can hold credentials.
-                tracing::info!(kind = definition.label(), at = feed.place(), "definitions changed");
+                tracing::info!(
+                    kind = definition.label(),
+                    at = feed.place(),
+                    "definitions changed"
+                );
                 boundary.filter(|_| ended)
             }
         }

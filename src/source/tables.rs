@@ -202,7 +202,8 @@ fn may_name(text: &[u8], table: &str) -> bool {
         return true;
     }
     let name = table.to_ascii_lowercase();
-    text.windows(name.len().max(1)).any(|window| window == name.as_bytes())
+    text.windows(name.len().max(1))
+        .any(|window| window == name.as_bytes())
 }
 
 /// Whether a failure of [`Tables::define`] is worth a second look at the server.

@@ -26,15 +26,17 @@ pub struct Tally {
     bytes: (u64, Counter),
 }
 
-impl Tally {
+impl Default for Tally {
     /// Looks the counters up, once.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             kinds: KINDS.map(|kind| (0, counter!(metric::SOURCE_EVENTS_TOTAL, "type" => kind))),
             bytes: (0, counter!(metric::SOURCE_BYTES_TOTAL)),
         }
     }
+}
 
+impl Tally {
     /// Counts one event.
     pub fn event(&mut self, kind: u8, bytes: u32) {
         let name = decode::kind_name(kind);

@@ -5,13 +5,18 @@
 //! handed on before, and have to show the same fingerprint. The rules of what may move a position:
 //! a GTID counts from its commit on, never earlier; heartbeats, made-up events and table maps move nothing.
 
+mod open;
+mod statement;
+
 use std::sync::Arc;
 
 use crate::position::{FilePosition, Flavour, Gtid, GtidSet, OpenTransaction, Position};
 use crate::retry::Failure;
-use crate::source::decode::query::{Definition, Query};
+use crate::source::decode::query::Definition;
 use crate::source::decode::{GtidHead, Header, Meaning, kind};
 use crate::source::fingerprint::Fingerprint;
+pub use open::Open;
+use open::{Follow, Place, changed};
 
 /// Offset of a file's first event.
 pub const FILE_START: u64 = 4;
@@ -40,44 +45,6 @@ pub enum Act {
         /// Whether the statement was a transaction of its own.
         boundary: bool,
     },
-}
-
-/// What becomes of an open transaction's rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Follow {
-    Yes,
-    /// It is in the set of what was read.
-    Repeated,
-    /// It was committed before the start time.
-    TooEarly,
-}
-
-/// A file position that costs nothing to copy.
-#[derive(Clone, Debug)]
-struct Place {
-    file: Arc<str>,
-    pos: u64,
-}
-
-/// The transaction that is being read.
-#[derive(Clone, Debug)]
-pub struct Open {
-    /// Its identity as records carry it.
-    pub id: Arc<str>,
-    /// Its GTID as text, where there is one.
-    pub gtid_text: Option<Arc<str>>,
-    /// Commit time, microseconds since 1970.
-    pub ts_us: u64,
-    /// Rows seen so far, from its first.
-    pub rows: u64,
-    /// Over those rows.
-    pub fingerprint: Fingerprint,
-    gtid: Option<Gtid>,
-    start: Place,
-    begun: bool,
-    follow: Follow,
-    /// Rows that were handed on before a cut, and their fingerprint.
-    before_cut: Option<(u64, u32)>,
 }
 
 /// Counted decisions to leave something out.
@@ -112,49 +79,6 @@ pub struct Tracker {
     cut: Option<OpenTransaction>,
     last_commit_us: Option<u64>,
     left_out: LeftOut,
-}
-
-fn changed(message: String) -> Failure {
-    Failure::halt(
-        "transaction_changed",
-        message,
-        "compare the transaction's rows downstream with the database, then restart from a position behind it",
-    )
-}
-
-impl Open {
-    /// Rows of it that still have to be passed over.
-    pub fn owed(&self) -> u64 {
-        self.before_cut.map_or(0, |(rows, _)| rows.saturating_sub(self.rows))
-    }
-
-    /// To be called when `owed` has come down to nothing.
-    ///
-    /// # Errors
-    /// If the rows passed over are not those that were handed on before the cut.
-    pub fn verify(&self) -> Result<(), Failure> {
-        match self.before_cut {
-            Some((rows, expected)) if self.rows == rows && self.fingerprint.value() != expected => {
-                Err(changed(format!(
-                    "the first {rows} rows of transaction {} differ from those read before the reconnect",
-                    self.id
-                )))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn state(&self) -> Option<OpenTransaction> {
-        let (rows, fingerprint) = match self.before_cut {
-            Some((rows, fingerprint)) if rows > self.rows => (rows, fingerprint),
-            Some(_) | None => (self.rows, self.fingerprint.value()),
-        };
-        (rows > 0).then(|| OpenTransaction {
-            id: self.id.to_string(),
-            rows,
-            fingerprint,
-        })
-    }
 }
 
 impl Tracker {
@@ -333,11 +257,13 @@ impl Tracker {
                 domain,
                 sequence,
                 standalone,
+                prepared,
             } => {
                 let text = format!("{domain}-{}-{sequence}", header.server_id);
                 let ts_us = u64::from(header.timestamp).saturating_mul(MICROS);
                 // This event stands for the BEGIN of every transaction that is more than one statement.
                 self.begin(None, Some(text.into()), ts_us, !standalone)?;
+                self.open.iter_mut().for_each(|open| open.xa = *prepared);
                 Act::Quiet
             }
             Meaning::Query { db, query, text } => self.query(header, db, *query, text, touches)?,
@@ -385,7 +311,9 @@ impl Tracker {
         }
         Err(Failure::halt(
             "position_purged",
-            format!("the oldest file that the server still has begins behind the position: it follows on {previous}"),
+            format!(
+                "the oldest file that the server still has begins behind the position: it follows on {previous}"
+            ),
             "copy the captured tables anew, or accept the gap by setting START_POSITION and removing the checkpoint",
         ))
     }
@@ -416,7 +344,10 @@ impl Tracker {
         if self.gtid_set.is_some() {
             return Err(Failure::halt(
                 "anonymous_transaction",
-                format!("a transaction without a GTID begins at {}:{}", self.file, self.event_start),
+                format!(
+                    "a transaction without a GTID begins at {}:{}",
+                    self.file, self.event_start
+                ),
                 "set gtid_mode=ON on the server, or start from a file position (START_POSITION=file:…)",
             ));
         }
@@ -479,6 +410,7 @@ impl Tracker {
             gtid,
             start: self.here(self.event_start),
             begun,
+            xa: false,
             follow,
             before_cut,
         });
@@ -509,89 +441,6 @@ impl Tracker {
         self.cut = None;
         self.last_commit_us = Some(open.ts_us);
         Ok(Act::Boundary)
-    }
-
-    fn followed(&mut self, act: Act, header: &Header) -> Result<Act, Failure> {
-        match &self.open {
-            Some(open) if open.follow == Follow::Yes => Ok(act),
-            Some(_) => Ok(Act::Quiet),
-            // A known leak of OceanBase's GTID filter: the tail of a transaction that was read before, without
-            // its GTID. Its commit finds nothing open either, so the position stays.
-            None if self.flavour == Flavour::OceanBase && self.gtid_set.is_some() => {
-                if act == Act::Rows {
-                    self.left_out.stray = self.left_out.stray.saturating_add(1);
-                }
-                Ok(Act::Quiet)
-            }
-            None => Err(Failure::halt(
-                "rows_outside_transaction",
-                format!(
-                    "rows outside of any transaction before {}:{} (event type {})",
-                    self.file, self.pos, header.kind
-                ),
-                "start from a position at the beginning of a transaction (START_POSITION)",
-            )),
-        }
-    }
-
-    fn query(
-        &mut self,
-        header: &Header,
-        db: &[u8],
-        query: Query,
-        text: &[u8],
-        touches: impl Fn(&str) -> bool,
-    ) -> Result<Act, Failure> {
-        let begun = self.open.as_ref().is_some_and(|open| open.begun);
-        match query {
-            Query::Begin => {
-                match &mut self.open {
-                    Some(open) => open.begun = true,
-                    None if self.gtid_set.is_none() => {
-                        let ts_us = u64::from(header.timestamp).saturating_mul(MICROS);
-                        self.begin(None, None, ts_us, true)?;
-                    }
-                    None => {}
-                }
-                Ok(Act::Quiet)
-            }
-            Query::Commit | Query::Finish => self.commit(),
-            Query::Rollback => match &self.open {
-                Some(open) if open.follow == Follow::Yes && open.rows > 0 => Err(Failure::halt(
-                    "transaction_rolled_back",
-                    format!(
-                        "transaction {} was rolled back after {} rows of it were read",
-                        open.id, open.rows
-                    ),
-                    "compare its rows downstream with the database, then restart from a position behind it",
-                )),
-                Some(_) | None => self.commit(),
-            },
-            Query::Nothing => Ok(Act::Quiet),
-            Query::Dml => {
-                let followed = self.open.as_ref().is_none_or(|open| open.follow == Follow::Yes);
-                let db = String::from_utf8_lossy(db);
-                let reaches =
-                    touches(&db) || crate::source::decode::query::qualifiers(text).any(|db| touches(&db));
-                if followed && reaches {
-                    return Err(Failure::halt(
-                        "statement_event",
-                        format!(
-                            "rows were changed by a statement in database {db:?}, logged without them, before {}:{}",
-                            self.file, self.pos
-                        ),
-                        "set binlog_format=ROW for every session, then restart from a position behind the statement",
-                    ));
-                }
-                if begun { Ok(Act::Quiet) } else { self.commit() }
-            }
-            Query::Definition(definition) => {
-                let boundary = !begun && self.commit()? == Act::Boundary;
-                Ok(Act::Definition { definition, boundary })
-            }
-            Query::Other if begun => Ok(Act::Quiet),
-            Query::Other => self.commit(),
-        }
     }
 }
 

@@ -25,7 +25,7 @@ fn position(gno: u64) -> Position {
             file: "binlog.000007".to_owned(),
             pos: 4 + gno,
         },
-        open: (gno % 2 == 0).then(|| OpenTransaction {
+        open: gno.is_multiple_of(2).then(|| OpenTransaction {
             id: format!("3e11fa47-71ca-11e1-9e33-c80aa9429562:{}", gno + 1),
             rows: gno,
             fingerprint: 0xfeed,

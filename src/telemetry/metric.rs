@@ -89,7 +89,7 @@ metrics_table! {
     SOURCE_LAG_SECONDS = "cdc_source_lag_seconds", Shape::Gauge, Seconds, "Age of the newest event received; 0 while idle heartbeats arrive.";
     DELIVERY_LAG_SECONDS = "cdc_delivery_lag_seconds", Shape::Gauge, Seconds, "Age of the oldest record received and not yet acknowledged.";
     SOURCE_BEHIND_BYTES = "cdc_source_behind_bytes", Shape::Gauge, Bytes, "Binlog written by the database and not yet received.";
-    PURGE_ETA_SECONDS = "cdc_purge_eta_seconds", Shape::Gauge, Seconds, "Time until the database purges the binlog still needed, at the present pace.";
+    PURGE_ETA_SECONDS = "cdc_purge_eta_seconds", Shape::Gauge, Seconds, "Least time until the database purges the binlog still needed; absent where it never does.";
     CHECKPOINT_AGE_SECONDS = "cdc_checkpoint_age_seconds", Shape::Gauge, Seconds, "Time since the durable position last advanced or was confirmed.";
     SOURCE_EVENTS_TOTAL = "cdc_source_events_total", Shape::Counter, Count, "Binlog events received, by type.";
     SOURCE_BYTES_TOTAL = "cdc_source_bytes_total", Shape::Counter, Bytes, "Bytes of binlog received.";

@@ -202,7 +202,6 @@ const CORE_FILES: &[&str] = &[
     "delivery/checkpoint.rs",
     "delivery/lane.rs",
     "delivery/ledger.rs",
-    "delivery/resume.rs",
     "delivery/routing.rs",
     "delivery/snapshot.rs",
 ];

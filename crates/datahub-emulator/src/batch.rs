@@ -23,10 +23,14 @@ pub(crate) fn check(batch: &[u8]) -> Result<(), Refusal> {
     }
     let start = match version {
         0 => HEADER_V0,
-        1 => word(28).and_then(|offset| usize::try_from(offset).ok()).unwrap_or(usize::MAX),
+        1 => word(28)
+            .and_then(|offset| usize::try_from(offset).ok())
+            .unwrap_or(usize::MAX),
         _ => return bad("unknown version"),
     };
-    let Some(records) = batch.get(start..) else { return bad("no payload") };
+    let Some(records) = batch.get(start..) else {
+        return bad("no payload");
+    };
     if crc != 0 && crc != crc32c(records) {
         return bad("crc check error");
     }
@@ -60,7 +64,13 @@ pub(crate) fn of_blob(blob: &[u8], attributes: &[(String, String)]) -> Vec<u8> {
         tail.extend(text.as_bytes());
     }
     let total = attributes_at + tail.len();
-    let mut record = [0u32.to_le_bytes(), u32::MAX.to_le_bytes(), length(total), length(attributes_at)].concat();
+    let mut record = [
+        0u32.to_le_bytes(),
+        u32::MAX.to_le_bytes(),
+        length(total),
+        length(attributes_at),
+    ]
+    .concat();
     record.extend(fields);
     record.extend(data);
     record.extend(tail);

@@ -12,9 +12,17 @@ use tokio::time::{Sleep, sleep};
 pub(crate) enum Answer {
     Whole(Bytes),
     /// In drops.
-    Slow { rest: Bytes, at_once: usize, tick: Duration, sleep: Pin<Box<Sleep>> },
-    /// Ends in an error after these bytes.
-    Cut(Option<Bytes>),
+    Slow {
+        rest: Bytes,
+        at_once: usize,
+        tick: Duration,
+        sleep: Pin<Box<Sleep>>,
+    },
+    /// Ends in an error after these bytes; the pause lets them leave first.
+    Cut {
+        part: Bytes,
+        sleep: Pin<Box<Sleep>>,
+    },
 }
 
 /// The body was cut on purpose.
@@ -30,8 +38,20 @@ impl std::fmt::Display for CutShort {
 impl std::error::Error for CutShort {}
 
 impl Answer {
+    pub(crate) fn cut(part: Bytes) -> Answer {
+        Answer::Cut {
+            part,
+            sleep: Box::pin(sleep(Duration::from_millis(20))),
+        }
+    }
+
     pub(crate) fn slow(rest: Bytes, at_once: usize, tick: Duration) -> Answer {
-        Answer::Slow { rest, at_once: at_once.max(1), tick, sleep: Box::pin(sleep(tick)) }
+        Answer::Slow {
+            rest,
+            at_once: at_once.max(1),
+            tick,
+            sleep: Box::pin(sleep(tick)),
+        }
     }
 }
 
@@ -47,7 +67,12 @@ impl Body for Answer {
             Answer::Whole(rest) if rest.is_empty() => Poll::Ready(None),
             Answer::Whole(rest) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(rest))))),
             Answer::Slow { rest, .. } if rest.is_empty() => Poll::Ready(None),
-            Answer::Slow { rest, at_once, tick, sleep: due } => {
+            Answer::Slow {
+                rest,
+                at_once,
+                tick,
+                sleep: due,
+            } => {
                 if due.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
@@ -55,21 +80,24 @@ impl Body for Answer {
                 let drop = rest.split_to(rest.len().min(*at_once));
                 Poll::Ready(Some(Ok(Frame::data(drop))))
             }
-            Answer::Cut(part) => Poll::Ready(Some(part.take().map(Frame::data).ok_or(CutShort))),
+            Answer::Cut { part, .. } if !part.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(part)))))
+            }
+            Answer::Cut { sleep, .. } => sleep.as_mut().poll(context).map(|()| Some(Err(CutShort))),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Answer::Whole(rest) | Answer::Slow { rest, .. } => SizeHint::with_exact(rest.len() as u64),
-            Answer::Cut(_) => SizeHint::default(),
+            Answer::Cut { .. } => SizeHint::default(),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Answer::Whole(rest) | Answer::Slow { rest, .. } => rest.is_empty(),
-            Answer::Cut(_) => false,
+            Answer::Cut { .. } => false,
         }
     }
 }

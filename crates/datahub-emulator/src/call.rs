@@ -77,7 +77,11 @@ impl Target {
             ["projects", project, "topics", topic, rest @ ..] => (*project, *topic, section(rest)),
             _ => ("", "", Section::Unknown),
         };
-        Target { project: project.to_owned(), topic: topic.to_owned(), section }
+        Target {
+            project: project.to_owned(),
+            topic: topic.to_owned(),
+            section,
+        }
     }
 
     /// The shard in the path, if there is one.
@@ -142,12 +146,27 @@ mod tests {
     fn paths_and_actions() {
         let kind = |method: Method, path: &str, action: &str| Target::parse(path).kind(&method, action);
         assert_eq!(kind(Method::GET, "/projects", ""), CallKind::ListProjects);
-        assert_eq!(kind(Method::POST, "/projects/p/topics/t", ""), CallKind::CreateTopic);
-        assert_eq!(kind(Method::POST, "/projects/p/topics/t", "AppendField"), CallKind::AppendField);
-        assert_eq!(kind(Method::POST, "/projects/p/topics/t/shards/3", "pub"), CallKind::Put);
-        assert_eq!(kind(Method::POST, "/projects/p/topics/t/subscriptions/s", "heartBeat"), CallKind::Group);
+        assert_eq!(
+            kind(Method::POST, "/projects/p/topics/t", ""),
+            CallKind::CreateTopic
+        );
+        assert_eq!(
+            kind(Method::POST, "/projects/p/topics/t", "AppendField"),
+            CallKind::AppendField
+        );
+        assert_eq!(
+            kind(Method::POST, "/projects/p/topics/t/shards/3", "pub"),
+            CallKind::Put
+        );
+        assert_eq!(
+            kind(Method::POST, "/projects/p/topics/t/subscriptions/s", "heartBeat"),
+            CallKind::Group
+        );
         assert_eq!(kind(Method::POST, "/", ""), CallKind::Unknown);
-        assert_eq!(kind(Method::POST, "/projects/p/topics/t/x/y/z", ""), CallKind::Unknown);
+        assert_eq!(
+            kind(Method::POST, "/projects/p/topics/t/x/y/z", ""),
+            CallKind::Unknown
+        );
         assert_eq!(Target::parse("/projects/p%20q").project, "p q");
     }
 }

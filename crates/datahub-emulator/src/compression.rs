@@ -45,7 +45,9 @@ pub(crate) fn decode(
     let encoding = Encoding::by_name(name)
         .ok_or_else(|| Refusal::parameter(format!("Unsupported Content-Encoding: {name}")))?;
     let Some(raw_size) = raw_size else {
-        return Err(Refusal::parameter("x-datahub-content-raw-size is missing or invalid"));
+        return Err(Refusal::parameter(
+            "x-datahub-content-raw-size is missing or invalid",
+        ));
     };
     if raw_size > limit {
         return Err(too_large(raw_size, limit));
@@ -67,8 +69,9 @@ pub(crate) fn decode(
 }
 
 pub(crate) fn too_large(size: usize, limit: usize) -> Refusal {
-    let mut refusal =
-        Refusal::parameter(format!("The request body is too large: {size} bytes, the limit is {limit}"));
+    let mut refusal = Refusal::parameter(format!(
+        "The request body is too large: {size} bytes, the limit is {limit}"
+    ));
     refusal.status = 413;
     refusal
 }
@@ -79,9 +82,11 @@ fn decompress(encoding: Encoding, raw_size: usize, body: &[u8]) -> Option<Vec<u8
     let mut raw = Vec::with_capacity(raw_size);
     match encoding {
         Encoding::Lz4 => lz4_flex::block::decompress(body, raw_size).ok(),
-        Encoding::Zlib => {
-            flate2::read::ZlibDecoder::new(body).take(bound).read_to_end(&mut raw).ok().map(|_| raw)
-        }
+        Encoding::Zlib => flate2::read::ZlibDecoder::new(body)
+            .take(bound)
+            .read_to_end(&mut raw)
+            .ok()
+            .map(|_| raw),
         Encoding::Zstd => {
             let decoder = zstd::stream::read::Decoder::new(body).ok()?;
             decoder.take(bound).read_to_end(&mut raw).ok().map(|_| raw)
@@ -102,7 +107,11 @@ pub(crate) fn encode(accepted: &str, body: &Bytes) -> Option<(&'static str, Byte
         Encoding::Zstd => zstd::bulk::compress(body, 1).ok()?,
     };
     // The older name is kept for the client that used it.
-    let name = if accepted.trim().eq_ignore_ascii_case("zlib") { "zlib" } else { encoding.name() };
+    let name = if accepted.trim().eq_ignore_ascii_case("zlib") {
+        "zlib"
+    } else {
+        encoding.name()
+    };
     (small.len() < body.len()).then(|| (name, Bytes::from(small)))
 }
 

@@ -1,5 +1,7 @@
 //! The unsigned calls under `/_emulator/`: faults, counters, contents, shard changes, reset.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -7,6 +9,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::faults::Rule;
+use crate::get;
 use crate::http::Reply;
 use crate::refusal::Refusal;
 use crate::server::{Shared, at_once};
@@ -19,9 +22,10 @@ use crate::view::{Payload, ShardView, StoredRecord, page};
 pub(crate) fn handle(shared: &Shared, method: &Method, uri: &str, body: &[u8]) -> Reply {
     match route(shared, method, uri, body) {
         Ok(value) => Reply::json(200, &value),
-        Err(refusal) => {
-            Reply::json(refusal.status, &json!({"ErrorCode": refusal.code, "ErrorMessage": refusal.message}))
-        }
+        Err(refusal) => Reply::json(
+            refusal.status,
+            &json!({"ErrorCode": refusal.code, "ErrorMessage": refusal.message}),
+        ),
     }
 }
 
@@ -43,21 +47,31 @@ fn route(shared: &Shared, method: &Method, uri: &str, body: &[u8]) -> Result<Val
             Ok(json!({}))
         }
         ("DELETE", ["faults", id]) => {
-            let id: u64 = id.parse().map_err(|_| Refusal::parameter("not the id of a rule"))?;
+            let id: u64 = id
+                .parse()
+                .map_err(|_| Refusal::parameter("not the id of a rule"))?;
             shared.faults().rules.retain(|rule| rule.id != id);
             Ok(json!({}))
         }
         ("POST", ["credentials"]) => credentials(shared, &request()?),
         ("GET", ["topics", project, topic, "records"]) => records(shared, project, topic, query),
+        ("GET", ["topics", project, topic, "duplicates"]) => duplicates(shared, project, topic, query),
         ("POST", ["topics", project, topic, change @ ("split" | "merge")]) => {
             reshape(shared, project, topic, change, &request()?)
         }
-        _ => Err(Refusal::new("ResourceNotFound", format!("no such control call: {method} {path}"))),
+        _ => Err(Refusal::new(
+            "ResourceNotFound",
+            format!("no such control call: {method} {path}"),
+        )),
     }
 }
 
 fn add_faults(shared: &Shared, request: Value) -> Result<Value, Refusal> {
-    let rules = if request.is_array() { request } else { json!([request]) };
+    let rules = if request.is_array() {
+        request
+    } else {
+        json!([request])
+    };
     let rules: Vec<Rule> = serde_json::from_value(rules)
         .map_err(|error| Refusal::parameter(format!("not a fault rule: {error}")))?;
     let mut faults = shared.faults();
@@ -95,7 +109,11 @@ fn state(shared: &Shared) -> Value {
     let now_ms = shared.now().ms();
     let world = shared.world();
     let mut topics = Vec::new();
-    for topic in world.projects.values().flat_map(|project| project.topics.values()) {
+    for topic in world
+        .projects
+        .values()
+        .flat_map(|project| project.topics.values())
+    {
         let shard = |shard: ShardView| {
             json!({
                 "id": shard.id, "active": shard.active, "records": shard.records, "bytes": shard.bytes,
@@ -114,21 +132,66 @@ fn state(shared: &Shared) -> Value {
 fn records(shared: &Shared, project: &str, topic: &str, query: &str) -> Result<Value, Refusal> {
     let parameter = |name: &str| -> Result<Option<u64>, Refusal> {
         let bad = || Refusal::parameter(format!("{name} is not a number"));
-        let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
-        value.map(|(_, value)| value.parse().map_err(|_| bad())).transpose()
+        let value = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name);
+        value
+            .map(|(_, value)| value.parse().map_err(|_| bad()))
+            .transpose()
     };
-    let decode = |part: &str| String::from_utf8_lossy(&percent_decode(part.as_bytes(), false)).into_owned();
-    let (from, limit) = (parameter("from")?.unwrap_or(0), parameter("limit")?.unwrap_or(1000));
+    let (from, limit) = (
+        parameter("from")?.unwrap_or(0),
+        parameter("limit")?.unwrap_or(1000),
+    );
     let limit = usize::try_from(limit.min(100_000)).unwrap_or(0);
     let wanted = parameter("shard")?;
     let mut world = shared.world();
     let topic = world.topic(&decode(project), &decode(topic))?;
     let mut found = Vec::new();
-    for shard in topic.shards.iter().filter(|shard| wanted.is_none_or(|id| id == u64::from(shard.id))) {
+    for shard in topic
+        .shards
+        .iter()
+        .filter(|shard| wanted.is_none_or(|id| id == u64::from(shard.id)))
+    {
         let rest = limit.saturating_sub(found.len());
-        found.extend(page(topic, shard.id, from, rest).unwrap_or_default().iter().map(record));
+        found.extend(
+            page(topic, shard.id, from, rest)
+                .unwrap_or_default()
+                .iter()
+                .map(record),
+        );
     }
     Ok(json!({ "records": found }))
+}
+
+/// How many records of a topic repeat the value of an attribute, with a few of the values: `?attribute=cdc.id`.
+fn duplicates(shared: &Shared, project: &str, topic: &str, query: &str) -> Result<Value, Refusal> {
+    let attribute = query
+        .strip_prefix("attribute=")
+        .ok_or_else(|| Refusal::parameter("attribute is missing"))?;
+    let attribute = decode(attribute);
+    let mut world = shared.world();
+    let topic = world.topic(&decode(project), &decode(topic))?;
+    let (mut seen, mut repeated, mut without) = (HashSet::new(), Vec::new(), 0_u64);
+    for record in topic.shards.iter().flat_map(|shard| &shard.records) {
+        match get::attributes(record)
+            .into_iter()
+            .find(|(key, _)| *key == attribute)
+        {
+            None => without += 1,
+            Some((_, value)) if seen.contains(&value) => repeated.push(value),
+            Some((_, value)) => drop(seen.insert(value)),
+        }
+    }
+    let examples: Vec<&String> = repeated.iter().take(20).collect();
+    Ok(json!({
+        "distinct": seen.len(), "repeated": repeated.len(), "without": without, "examples": examples,
+    }))
+}
+
+fn decode(part: &str) -> String {
+    String::from_utf8_lossy(&percent_decode(part.as_bytes(), false)).into_owned()
 }
 
 fn record(record: &StoredRecord) -> Value {
@@ -173,9 +236,12 @@ fn reshape(
     };
     let needed = |key: &str| text(key).ok_or_else(|| Refusal::parameter(format!("{key} is missing")));
     let options = at_once(&shared.options);
-    let now = Moment { us: shared.options.clock.now_us(), options: &options };
+    let now = Moment {
+        us: shared.options.clock.now_us(),
+        options: &options,
+    };
     let mut world = shared.world();
-    let topic = world.topic(project, topic)?;
+    let topic = world.topic(&decode(project), &decode(topic))?;
     if change == "split" {
         topic.split(&needed("shard")?, text("key").as_deref(), now)
     } else {

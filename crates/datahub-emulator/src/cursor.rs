@@ -8,18 +8,30 @@ use crate::topic::{Moment, Topic};
 
 /// `3000`, 8 digits of epoch seconds, 16 digits of sequence, `0000`.
 pub(crate) fn text(shard: &Shard, sequence: usize) -> String {
-    let time_ms = shard.records.get(sequence).or(shard.records.last()).map_or(0, |r| r.system_time_ms);
-    let seconds = time_ms / 1000 & 0xffff_ffff;
+    let time_ms = shard
+        .records
+        .get(sequence)
+        .or(shard.records.last())
+        .map_or(0, |r| r.system_time_ms);
+    let seconds = (time_ms / 1000) & 0xffff_ffff;
     format!("3000{seconds:08x}{sequence:016x}0000")
 }
 
 /// The sequence that a cursor points at; one behind the last record is fine.
 pub(crate) fn parse(cursor: &str, shard: &Shard) -> Result<usize, Refusal> {
-    let bad = || Refusal::new("InvalidCursor", format!("Invalid cursor: {}", cursor.chars().take(64).collect::<String>()));
+    let bad = || {
+        Refusal::new(
+            "InvalidCursor",
+            format!("Invalid cursor: {}", cursor.chars().take(64).collect::<String>()),
+        )
+    };
     let hex = cursor.len() == 32 && cursor.starts_with('3') && cursor.bytes().all(|b| b.is_ascii_hexdigit());
     let digits = cursor.get(12..28).filter(|_| hex).ok_or_else(bad)?;
     let sequence = u64::from_str_radix(digits, 16).map_err(|_| bad())?;
-    usize::try_from(sequence).ok().filter(|sequence| *sequence <= shard.records.len()).ok_or_else(bad)
+    usize::try_from(sequence)
+        .ok()
+        .filter(|sequence| *sequence <= shard.records.len())
+        .ok_or_else(bad)
 }
 
 /// Answers a cursor call.
@@ -29,7 +41,11 @@ pub(crate) fn seek(topic: &Topic, id: &str, request: &Value, now: Moment<'_>) ->
         _ => refusal,
     })?;
     let count = shard.visible(now.us, now.lag_us());
-    let kind = request.get("Type").and_then(Value::as_str).unwrap_or_default().to_ascii_uppercase();
+    let kind = request
+        .get("Type")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_ascii_uppercase();
     let number = |key: &str| {
         request
             .get(key)
@@ -45,20 +61,29 @@ pub(crate) fn seek(topic: &Topic, id: &str, request: &Value, now: Moment<'_>) ->
             if time > now.ms() {
                 return Err(out_of_range("SystemTime is in the future"));
             }
-            shard.records.partition_point(|record| record.system_time_ms < time).min(count)
+            shard
+                .records
+                .partition_point(|record| record.system_time_ms < time)
+                .min(count)
         }
         "SEQUENCE" => {
             let wanted = number("Sequence")?;
-            let wanted =
-                usize::try_from(wanted).map_err(|_| Refusal::parameter(format!("Invalid sequence: {wanted}")))?;
+            let wanted = usize::try_from(wanted)
+                .map_err(|_| Refusal::parameter(format!("Invalid sequence: {wanted}")))?;
             if wanted > count {
-                return Err(out_of_range(&format!("Sequence {wanted} is behind the end at {count}")));
+                return Err(out_of_range(&format!(
+                    "Sequence {wanted} is behind the end at {count}"
+                )));
             }
             wanted
         }
         _ => return Err(Refusal::parameter(format!("Invalid cursor type: {kind}"))),
     };
-    let time = shard.records.get(sequence).or(shard.records.last()).map_or(0, |record| record.system_time_ms);
+    let time = shard
+        .records
+        .get(sequence)
+        .or(shard.records.last())
+        .map_or(0, |record| record.system_time_ms);
     Ok(json!({"Cursor": text(shard, sequence), "RecordTime": time, "Sequence": sequence}))
 }
 
@@ -80,7 +105,12 @@ mod tests {
         let mut topic = Topic::new("p", "t", RecordKind::Blob, 1, now);
         for i in 0..records {
             let (system_time_ms, data) = (1000 + 10 * i, Kept::Blob(Bytes::new()));
-            let record = Stored { system_time_ms, arrival_us: 1000 * system_time_ms, attributes: Bytes::new(), data };
+            let record = Stored {
+                system_time_ms,
+                arrival_us: 1000 * system_time_ms,
+                attributes: Bytes::new(),
+                data,
+            };
             topic.shards[0].append(record);
         }
         topic
@@ -88,10 +118,16 @@ mod tests {
 
     fn sought(topic: &Topic, request: Value) -> Result<u64, String> {
         let options = Options::default();
-        let now = Moment { us: 2_000_000, options: &options };
+        let now = Moment {
+            us: 2_000_000,
+            options: &options,
+        };
         let answer = seek(topic, "0", &request, now).map_err(|refusal| refusal.code)?;
         let cursor = answer["Cursor"].as_str().unwrap();
-        assert_eq!(parse(cursor, &topic.shards[0]).unwrap() as u64, answer["Sequence"].as_u64().unwrap());
+        assert_eq!(
+            parse(cursor, &topic.shards[0]).unwrap() as u64,
+            answer["Sequence"].as_u64().unwrap()
+        );
         Ok(answer["Sequence"].as_u64().unwrap())
     }
 
@@ -99,13 +135,19 @@ mod tests {
     fn an_empty_shard_has_one_place() {
         let options = Options::default();
         let topic = topic(&options, 0);
-        let now = Moment { us: 2_000_000, options: &options };
+        let now = Moment {
+            us: 2_000_000,
+            options: &options,
+        };
         for kind in ["OLDEST", "LATEST"] {
             let answer = seek(&topic, "0", &json!({"Type": kind}), now).unwrap();
             assert_eq!(answer["Cursor"], format!("3{}", "0".repeat(31)));
         }
         assert_eq!(sought(&topic, json!({"Type": "SEQUENCE", "Sequence": 0})), Ok(0));
-        assert_eq!(sought(&topic, json!({"Type": "SEQUENCE", "Sequence": 1})), Err("SeekOutOfRange".into()));
+        assert_eq!(
+            sought(&topic, json!({"Type": "SEQUENCE", "Sequence": 1})),
+            Err("SeekOutOfRange".into())
+        );
     }
 
     #[test]
@@ -123,9 +165,20 @@ mod tests {
         assert_eq!(sought(&topic, sequence(10)), Ok(10));
         assert_eq!(sought(&topic, sequence(11)), Err("SeekOutOfRange".into()));
         assert_eq!(sought(&topic, sequence(-1)), Err("InvalidParameter".into()));
-        assert_eq!(sought(&topic, json!({"Type": "sideways"})), Err("InvalidParameter".into()));
-        let now = Moment { us: 2_000_000, options: &options };
-        assert_eq!(seek(&topic, "4", &json!({"Type": "OLDEST"}), now).unwrap_err().code, "NoSuchShard");
+        assert_eq!(
+            sought(&topic, json!({"Type": "sideways"})),
+            Err("InvalidParameter".into())
+        );
+        let now = Moment {
+            us: 2_000_000,
+            options: &options,
+        };
+        assert_eq!(
+            seek(&topic, "4", &json!({"Type": "OLDEST"}), now)
+                .unwrap_err()
+                .code,
+            "NoSuchShard"
+        );
         let refusal = seek(&topic, "not_exist_shard", &json!({"Type": "OLDEST"}), now).unwrap_err();
         assert_eq!(refusal.code, "InvalidParameter");
     }
@@ -135,7 +188,11 @@ mod tests {
         let options = Options::default();
         let topic = topic(&options, 3);
         for bad in ["", "3", "é", &"4".repeat(32), &"3".repeat(32), &"z".repeat(32)] {
-            assert_eq!(parse(bad, &topic.shards[0]).unwrap_err().code, "InvalidCursor", "{bad}");
+            assert_eq!(
+                parse(bad, &topic.shards[0]).unwrap_err().code,
+                "InvalidCursor",
+                "{bad}"
+            );
         }
     }
 }

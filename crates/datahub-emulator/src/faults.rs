@@ -147,8 +147,16 @@ impl Rule {
 
     /// This action on every call of a kind, for ever.
     pub fn on(call: CallKind, action: Action) -> Rule {
-        let matcher = Matcher { call: Some(call), ..Matcher::default() };
-        Rule { matcher, count: None, for_ms: None, action }
+        let matcher = Matcher {
+            call: Some(call),
+            ..Matcher::default()
+        };
+        Rule {
+            matcher,
+            count: None,
+            for_ms: None,
+            action,
+        }
     }
 
     /// The same, at most `count` times.
@@ -202,9 +210,18 @@ impl Faults {
     /// Arms a rule and gives its id.
     pub(crate) fn add(&mut self, rule: Rule) -> u64 {
         self.added += 1;
-        let until = rule.for_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
+        let until = rule
+            .for_ms
+            .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
         let random = rule.matcher.seed;
-        self.rules.push(Armed { id: self.added, rule, seen: 0, fired: 0, random, until });
+        self.rules.push(Armed {
+            id: self.added,
+            rule,
+            seen: 0,
+            fired: 0,
+            random,
+            until,
+        });
         self.added
     }
 
@@ -217,8 +234,14 @@ impl Faults {
             }
             plan.fired += 1;
             match &armed.rule.action {
-                Action::Delay { ms, when: When::Before } => plan.delay_before += Duration::from_millis(*ms),
-                Action::Delay { ms, when: When::After } => plan.delay_after += Duration::from_millis(*ms),
+                Action::Delay {
+                    ms,
+                    when: When::Before,
+                } => plan.delay_before = plan.delay_before.saturating_add(Duration::from_millis(*ms)),
+                Action::Delay {
+                    ms,
+                    when: When::After,
+                } => plan.delay_after = plan.delay_after.saturating_add(Duration::from_millis(*ms)),
                 action => plan.action = Some(action.clone()),
             }
         }
@@ -230,8 +253,14 @@ impl Armed {
     fn fires(&mut self, kind: CallKind, topic: &str, shard: Option<&str>, decided: bool) -> bool {
         let matcher = &self.rule.matcher;
         let matches = matcher.call.is_none_or(|wanted| wanted == kind)
-            && matcher.topic.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(topic))
-            && matcher.shard.as_ref().is_none_or(|wanted| shard == Some(wanted.as_str()));
+            && matcher
+                .topic
+                .as_ref()
+                .is_none_or(|wanted| wanted.eq_ignore_ascii_case(topic))
+            && matcher
+                .shard
+                .as_ref()
+                .is_none_or(|wanted| shard == Some(wanted.as_str()));
         let over = self.until.is_some_and(|until| Instant::now() >= until)
             || self.rule.count.is_some_and(|count| self.fired >= count);
         if !matches || over {
@@ -239,8 +268,12 @@ impl Armed {
         }
         self.seen += 1;
         let chosen = matcher.nth.is_none_or(|nth| self.seen == nth)
-            && matcher.every.is_none_or(|every| self.seen.is_multiple_of(every.max(1)))
-            && matcher.probability.is_none_or(|wanted| draw(&mut self.random) < wanted);
+            && matcher
+                .every
+                .is_none_or(|every| self.seen.is_multiple_of(every.max(1)))
+            && matcher
+                .probability
+                .is_none_or(|wanted| draw(&mut self.random) < wanted);
         let delay = matches!(self.rule.action, Action::Delay { .. });
         if !chosen || (decided && !delay) {
             return false;
@@ -264,7 +297,9 @@ mod tests {
     use super::*;
 
     fn struck(faults: &mut Faults, times: usize) -> Vec<bool> {
-        (0..times).map(|_| faults.plan(CallKind::Put, "t", Some("0")).action.is_some()).collect()
+        (0..times)
+            .map(|_| faults.plan(CallKind::Put, "t", Some("0")).action.is_some())
+            .collect()
     }
 
     fn rule(json: &str) -> Rule {
@@ -274,13 +309,19 @@ mod tests {
     #[tokio::test]
     async fn rules_count_their_own_requests() {
         let mut faults = Faults::default();
-        faults.add(rule(r#"{"match":{"call":"put","nth":2},"action":{"kind":"drop"}}"#));
+        faults.add(rule(
+            r#"{"match":{"call":"put","nth":2},"action":{"kind":"drop"}}"#,
+        ));
         assert_eq!(struck(&mut faults, 4), [false, true, false, false]);
         let mut faults = Faults::default();
-        faults.add(rule(r#"{"match":{"every":2},"count":1,"action":{"kind":"wrong_json"}}"#));
+        faults.add(rule(
+            r#"{"match":{"every":2},"count":1,"action":{"kind":"wrong_json"}}"#,
+        ));
         assert_eq!(struck(&mut faults, 4), [false, true, false, false]);
         let mut faults = Faults::default();
-        faults.add(rule(r#"{"match":{"shard":"1"},"action":{"kind":"drop","when":"after"}}"#));
+        faults.add(rule(
+            r#"{"match":{"shard":"1"},"action":{"kind":"drop","when":"after"}}"#,
+        ));
         assert_eq!(struck(&mut faults, 2), [false, false]);
         assert!(faults.plan(CallKind::Put, "t", Some("1")).action.is_some());
         assert!(faults.plan(CallKind::Put, "t", None).action.is_none());
@@ -290,9 +331,18 @@ mod tests {
     async fn a_probability_is_the_same_in_every_run() {
         let run = |seed: u64| {
             let mut faults = Faults::default();
-            let matcher = Matcher { probability: Some(0.3), seed, ..Matcher::default() };
+            let matcher = Matcher {
+                probability: Some(0.3),
+                seed,
+                ..Matcher::default()
+            };
             let action = Action::Drop { when: When::Before };
-            faults.add(Rule { matcher, count: None, for_ms: None, action });
+            faults.add(Rule {
+                matcher,
+                count: None,
+                for_ms: None,
+                action,
+            });
             struck(&mut faults, 1000)
         };
         assert_eq!(run(7), run(7));
@@ -310,6 +360,10 @@ mod tests {
         let plan = faults.plan(CallKind::Get, "t", None);
         assert_eq!(plan.action, Some(Action::Drop { when: When::Before }));
         assert_eq!(plan.delay_before, Duration::from_millis(5));
+        for _ in 0..1100 {
+            faults.add(rule(r#"{"action":{"kind":"delay","ms":18446744073709551615}}"#));
+        }
+        assert_eq!(faults.plan(CallKind::Get, "t", None).delay_before, Duration::MAX);
         assert!(serde_json::from_str::<Rule>(r#"{"action":{"kind":"nonsense"}}"#).is_err());
         assert!(serde_json::from_str::<Rule>(r#"{"matches":{},"action":{"kind":"drop"}}"#).is_err());
     }

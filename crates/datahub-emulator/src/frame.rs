@@ -19,10 +19,16 @@ pub(crate) fn open(frame: &Bytes) -> Result<Bytes, Refusal> {
     let (crc, length) = header(frame)?;
     let payload = frame.slice(HEADER..);
     if payload.len() != length {
-        return Err(bad(format!("Length in header is {length}, but {} bytes follow", payload.len())));
+        return Err(bad(format!(
+            "Length in header is {length}, but {} bytes follow",
+            payload.len()
+        )));
     }
     if crc != 0 && crc != crc32c(&payload) {
-        return Err(bad(format!("Crc check error, header {crc:08x}, computed {:08x}", crc32c(&payload))));
+        return Err(bad(format!(
+            "Crc check error, header {crc:08x}, computed {:08x}",
+            crc32c(&payload)
+        )));
     }
     Ok(payload)
 }
@@ -37,7 +43,10 @@ pub(crate) fn header(frame: &[u8]) -> Result<(u32, usize), Refusal> {
         return Err(bad("the magic number is not DHUB".to_owned()));
     }
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
-    Ok((u32::from_be_bytes([c0, c1, c2, c3]), usize::try_from(length).unwrap_or(usize::MAX)))
+    Ok((
+        u32::from_be_bytes([c0, c1, c2, c3]),
+        usize::try_from(length).unwrap_or(usize::MAX),
+    ))
 }
 
 /// Puts a payload into a frame, with its true checksum.

@@ -29,13 +29,21 @@ pub(crate) struct Wanted {
 impl Wanted {
     pub(crate) fn from_json(request: &Value) -> Result<Wanted, Refusal> {
         let cursor = request.get("Cursor").and_then(Value::as_str);
-        let cursor = cursor.ok_or_else(|| Refusal::new("InvalidCursor", "Cursor is missing"))?.to_owned();
-        Ok(Wanted { cursor, limit: request.get("Limit").and_then(Value::as_i64).unwrap_or(1) })
+        let cursor = cursor
+            .ok_or_else(|| Refusal::new("InvalidCursor", "Cursor is missing"))?
+            .to_owned();
+        Ok(Wanted {
+            cursor,
+            limit: request.get("Limit").and_then(Value::as_i64).unwrap_or(1),
+        })
     }
 
     pub(crate) fn from_protobuf(payload: Bytes) -> Result<Wanted, Refusal> {
         let request = GetRecordsRequest::decode(payload).map_err(unreadable)?;
-        Ok(Wanted { cursor: request.cursor, limit: request.limit.unwrap_or(1).into() })
+        Ok(Wanted {
+            cursor: request.cursor,
+            limit: request.limit.unwrap_or(1).into(),
+        })
     }
 }
 
@@ -56,7 +64,10 @@ impl<'a> Stretch<'a> {
             return Err(Refusal::parameter(format!("Limit is invalid: {}", wanted.limit)));
         }
         if first == shard.records.len() && shard.state(now.ms()) == State::Closed {
-            return Err(Refusal::new("InvalidShardOperation", "The shard is closed and was read to its end."));
+            return Err(Refusal::new(
+                "InvalidShardOperation",
+                "The shard is closed and was read to its end.",
+            ));
         }
         let visible = shard.visible(now.us, now.lag_us());
         let limit = usize::try_from(wanted.limit.min(MAX_LIMIT)).unwrap_or(1);
@@ -70,7 +81,13 @@ impl<'a> Stretch<'a> {
         let records = all.get(..fits.count()).unwrap_or_default();
         let newest = visible.checked_sub(1).and_then(|last| shard.records.get(last));
         let latest_time = newest.map_or(0, |record| signed(record.system_time_ms));
-        Ok(Stretch { shard, first, records, latest: signed(visible as u64) - 1, latest_time })
+        Ok(Stretch {
+            shard,
+            first,
+            records,
+            latest: signed(visible as u64) - 1,
+            latest_time,
+        })
     }
 
     fn cursor(&self, offset: usize) -> String {
@@ -82,7 +99,11 @@ impl<'a> Stretch<'a> {
     }
 
     fn start(&self) -> i64 {
-        if self.records.is_empty() { -1 } else { self.sequence(0) }
+        if self.records.is_empty() {
+            -1
+        } else {
+            self.sequence(0)
+        }
     }
 
     fn count(&self) -> i32 {
@@ -103,7 +124,11 @@ pub(crate) fn json(topic: &Topic, id: &str, wanted: &Wanted, now: Moment<'_>) ->
             Kept::Blob(bytes) => Value::String(STANDARD.encode(bytes)),
             Kept::Tuple(bytes) => tuple(topic, bytes)?
                 .into_iter()
-                .map(|field| field.value.map(|text| String::from_utf8_lossy(&text).into_owned()))
+                .map(|field| {
+                    field
+                        .value
+                        .map(|text| String::from_utf8_lossy(&text).into_owned())
+                })
                 .collect(),
             Kept::Batch(_) => return Err(only_batches()),
         };
@@ -115,7 +140,9 @@ pub(crate) fn json(topic: &Topic, id: &str, wanted: &Wanted, now: Moment<'_>) ->
             "Data": data,
         });
         if let Some(entry) = entry.as_object_mut().filter(|_| !record.attributes.is_empty()) {
-            let pairs = attributes(record).into_iter().map(|(key, value)| (key, Value::String(value)));
+            let pairs = attributes(record)
+                .into_iter()
+                .map(|(key, value)| (key, Value::String(value)));
             entry.insert("Attributes".to_owned(), Value::Object(pairs.collect()));
         }
         records.push(entry);
@@ -141,7 +168,9 @@ pub(crate) fn protobuf(
     let mut records = Vec::with_capacity(stretch.records.len());
     for (offset, record) in stretch.records.iter().enumerate() {
         let data = match &record.data {
-            Kept::Blob(bytes) => vec![FieldData { value: Some(bytes.clone()) }],
+            Kept::Blob(bytes) => vec![FieldData {
+                value: Some(bytes.clone()),
+            }],
             Kept::Tuple(bytes) => tuple(topic, bytes)?,
             Kept::Batch(_) => return Err(only_batches()),
         };
@@ -168,12 +197,7 @@ pub(crate) fn protobuf(
 }
 
 /// Answers with batches as they came, without the frame.
-pub(crate) fn batches(
-    topic: &Topic,
-    id: &str,
-    wanted: &Wanted,
-    now: Moment<'_>,
-) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn batches(topic: &Topic, id: &str, wanted: &Wanted, now: Moment<'_>) -> Result<Vec<u8>, Refusal> {
     let stretch = Stretch::read(topic, id, wanted, now)?;
     let mut records = Vec::with_capacity(stretch.records.len());
     for (offset, record) in stretch.records.iter().enumerate() {
@@ -222,6 +246,11 @@ pub(crate) fn tuple(topic: &Topic, encoded: &Bytes) -> Result<Vec<FieldData>, Re
 
 /// The attributes of a stored record.
 pub(crate) fn attributes(record: &Stored) -> Vec<(String, String)> {
-    let attributes = RecordAttributes::decode(record.attributes.clone()).unwrap_or_default().attributes;
-    attributes.into_iter().map(|pair| (pair.key, pair.value)).collect()
+    let attributes = RecordAttributes::decode(record.attributes.clone())
+        .unwrap_or_default()
+        .attributes;
+    attributes
+        .into_iter()
+        .map(|pair| (pair.key, pair.value))
+        .collect()
 }

@@ -31,19 +31,36 @@ pub(crate) struct Group {
 }
 
 /// Answers a group call of a subscription.
-pub(crate) fn handle(topic: &mut Topic, id: &str, request: &Value, now: Moment<'_>) -> Result<Value, Refusal> {
+pub(crate) fn handle(
+    topic: &mut Topic,
+    id: &str,
+    request: &Value,
+    now: Moment<'_>,
+) -> Result<Value, Refusal> {
     let shards: Vec<(u32, Vec<u32>)> = topic.shards.iter().map(|s| (s.id, s.parents.clone())).collect();
     let subscription = subscription::find(topic, id)?;
     if !subscription.online {
-        return Err(Refusal::new("SubscriptionOffline", "The subscription is switched off."));
+        return Err(Refusal::new(
+            "SubscriptionOffline",
+            "The subscription is switched off.",
+        ));
     }
     let group = &mut subscription.group;
     group.expire(now.ms());
-    let action = request.get("Action").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    let action = request
+        .get("Action")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     if action == "joingroup" {
-        let timeout = request.get("SessionTimeout").and_then(Value::as_u64).unwrap_or(DEFAULT_TIMEOUT_MS);
+        let timeout = request
+            .get("SessionTimeout")
+            .and_then(Value::as_u64)
+            .unwrap_or(DEFAULT_TIMEOUT_MS);
         let number = group.join(timeout, now.ms());
-        return Ok(json!({"ConsumerId": format!("{id}-{number}"), "VersionId": 1, "SessionTimeout": timeout}));
+        return Ok(
+            json!({"ConsumerId": format!("{id}-{number}"), "VersionId": 1, "SessionTimeout": timeout}),
+        );
     }
     let member = group.member(request, now.ms())?;
     for shard in numbers(request, "ReadEndShardList") {
@@ -75,7 +92,13 @@ impl Group {
     fn join(&mut self, timeout_ms: u64, now_ms: u64) -> u64 {
         self.joined += 1;
         self.plan += 1;
-        self.members.insert(self.joined, Member { last_seen_ms: now_ms, timeout_ms });
+        self.members.insert(
+            self.joined,
+            Member {
+                last_seen_ms: now_ms,
+                timeout_ms,
+            },
+        );
         self.joined
     }
 
@@ -87,8 +110,12 @@ impl Group {
 
     fn expire(&mut self, now_ms: u64) {
         let gone = |member: &Member| now_ms > member.last_seen_ms.saturating_add(member.timeout_ms);
-        let gone: Vec<u64> =
-            self.members.iter().filter(|(_, member)| gone(member)).map(|(number, _)| *number).collect();
+        let gone: Vec<u64> = self
+            .members
+            .iter()
+            .filter(|(_, member)| gone(member))
+            .map(|(number, _)| *number)
+            .collect();
         gone.into_iter().for_each(|number| self.leave(number));
     }
 
@@ -100,11 +127,16 @@ impl Group {
 
     /// The member that a request is from; it was seen now.
     fn member(&mut self, request: &Value, now_ms: u64) -> Result<u64, Refusal> {
-        let id = request.get("ConsumerId").and_then(Value::as_str).unwrap_or_default();
-        let number = id.rsplit_once('-').and_then(|(_, number)| number.parse::<u64>().ok());
+        let id = request
+            .get("ConsumerId")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let number = id
+            .rsplit_once('-')
+            .and_then(|(_, number)| number.parse::<u64>().ok());
         let member = number.and_then(|number| self.members.get_mut(&number).map(|member| (number, member)));
-        let (number, member) =
-            member.ok_or_else(|| Refusal::new("NoSuchConsumer", format!("The consumer does not exist: {id}")))?;
+        let (number, member) = member
+            .ok_or_else(|| Refusal::new("NoSuchConsumer", format!("The consumer does not exist: {id}")))?;
         member.last_seen_ms = now_ms;
         Ok(number)
     }
@@ -132,7 +164,8 @@ impl Group {
 fn numbers(request: &Value, key: &str) -> Vec<u32> {
     let list = request.get(key).and_then(Value::as_array);
     let number = |id: &Value| id.as_str().and_then(|id| id.parse().ok());
-    list.map(|ids| ids.iter().filter_map(number).collect()).unwrap_or_default()
+    list.map(|ids| ids.iter().filter_map(number).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

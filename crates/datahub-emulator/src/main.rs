@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use datahub_emulator::{Emulator, NullSink, Options, TopicSpec};
+use datahub_emulator::{Clock, Emulator, NullSink, Options, TopicSpec};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A strict local DataHub for tests, demos and benchmarks. It keeps everything in memory.
@@ -55,6 +55,9 @@ struct Flags {
     /// Milliseconds until a stored record can be read.
     #[arg(long, default_value_t = 0)]
     visibility_lag_ms: u64,
+    /// Seconds by which the service's clock is ahead of the machine's; may be negative.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    clock_shift_s: i64,
     /// Milliseconds for which a new shard cannot be split or merged.
     #[arg(long, default_value_t = 5000)]
     shard_guard_ms: u64,
@@ -81,8 +84,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: Flags) -> std::io::Result<()> {
-    let spec =
-        TopicSpec { project: flags.project, topic: flags.topic, shards: flags.shards, schema: flags.schema };
+    let spec = TopicSpec {
+        project: flags.project,
+        topic: flags.topic,
+        shards: flags.shards,
+        schema: flags.schema,
+    };
     let options = Options {
         listen: flags.listen,
         access_id: flags.access_id,
@@ -98,6 +105,11 @@ async fn run(flags: Flags) -> std::io::Result<()> {
         max_stored_bytes: flags.max_bytes,
         max_body_bytes: flags.max_body_bytes,
         visibility_lag: Duration::from_millis(flags.visibility_lag_ms),
+        clock: if flags.clock_shift_s == 0 {
+            Clock::System
+        } else {
+            Clock::Shifted(flags.clock_shift_s)
+        },
         shard_guard: Duration::from_millis(flags.shard_guard_ms),
         ..Options::default()
     };

@@ -58,8 +58,16 @@ pub(crate) fn handle(
             Ok(json!({ "TopicNames": names }))
         }
         CallKind::DeleteTopic => {
-            let bytes: u64 = world.topic(&target.project, &target.topic)?.shards.iter().map(|s| s.bytes).sum();
-            world.project(&target.project)?.topics.remove(&target.topic.to_lowercase());
+            let bytes: u64 = world
+                .topic(&target.project, &target.topic)?
+                .shards
+                .iter()
+                .map(|s| s.bytes)
+                .sum();
+            world
+                .project(&target.project)?
+                .topics
+                .remove(&target.topic.to_lowercase());
             world.stored_bytes = world.stored_bytes.saturating_sub(bytes);
             Ok(Value::Null)
         }
@@ -81,7 +89,10 @@ fn on_topic(topic: &mut Topic, kind: CallKind, request: &Value, now_s: u64) -> R
         }
         CallKind::AppendField => append_field(topic, request).map(|()| Value::Null),
         CallKind::Schema => registry(topic, request),
-        _ => Err(Refusal::new("InvalidUriSpec", "The request is not one that the emulator knows.")),
+        _ => Err(Refusal::new(
+            "InvalidUriSpec",
+            "The request is not one that the emulator knows.",
+        )),
     }
 }
 
@@ -89,7 +100,10 @@ fn create_project(world: &mut World, name: &str, comment: &str, now: Moment<'_>)
     check_name(Named::Project, name, now.options.strict_names)?;
     let key = name.to_lowercase();
     if world.projects.contains_key(&key) {
-        return Err(Refusal::new("ProjectAlreadyExist", format!("The project already exists: {name}")));
+        return Err(Refusal::new(
+            "ProjectAlreadyExist",
+            format!("The project already exists: {name}"),
+        ));
     }
     if world.projects.len() >= MAX_PROJECTS {
         return Err(Refusal::new("ResourceLimit", "Too many projects."));
@@ -110,7 +124,10 @@ fn create_topic(
         "TUPLE" => RecordKind::Tuple(Schema::parse(text("RecordSchema"))?),
         other => return Err(Refusal::parameter(format!("Record type is invalid: {other}"))),
     };
-    let shards = request.get("ShardCount").and_then(Value::as_u64).filter(|n| (1..=256).contains(n));
+    let shards = request
+        .get("ShardCount")
+        .and_then(Value::as_u64)
+        .filter(|n| (1..=256).contains(n));
     let shards = shards.and_then(|n| u32::try_from(n).ok());
     let shards = shards.ok_or_else(|| Refusal::parameter("Shard count is invalid: 1 to 256 are allowed"))?;
     let lifecycle = lifecycle(request, 3)?;
@@ -138,7 +155,10 @@ fn insert_topic<'w>(
     let topics = &mut world.project(project)?.topics;
     let key = topic.to_lowercase();
     if topics.contains_key(&key) {
-        return Err(Refusal::new("TopicAlreadyExist", format!("The topic already exists: {topic}")));
+        return Err(Refusal::new(
+            "TopicAlreadyExist",
+            format!("The topic already exists: {topic}"),
+        ));
     }
     if topics.len() >= MAX_TOPICS {
         return Err(Refusal::new("ResourceLimit", "Too many topics."));
@@ -155,7 +175,7 @@ pub(crate) fn create_from_spec(
     now_us: u64,
 ) -> Result<(), Refusal> {
     let now = Moment { us: now_us, options };
-    if world.project(&spec.project).is_err() {
+    if !world.projects.contains_key(&spec.project.to_lowercase()) {
         create_project(world, &spec.project, "", now)?;
     }
     let kind = match &spec.schema {
@@ -163,17 +183,25 @@ pub(crate) fn create_from_spec(
         Some(text) => RecordKind::Tuple(Schema::parse(text)?),
     };
     if !(1..=256).contains(&spec.shards) {
-        return Err(Refusal::parameter(format!("Shard count is invalid: {}", spec.shards)));
+        return Err(Refusal::parameter(format!(
+            "Shard count is invalid: {}",
+            spec.shards
+        )));
     }
     insert_topic(world, &spec.project, &spec.topic, kind, spec.shards, now).map(|_| ())
 }
 
 fn lifecycle(request: &Value, default: i64) -> Result<i64, Refusal> {
-    let days = request.get("Lifecycle").and_then(Value::as_i64).unwrap_or(default);
+    let days = request
+        .get("Lifecycle")
+        .and_then(Value::as_i64)
+        .unwrap_or(default);
     if (1..=7).contains(&days) {
         return Ok(days);
     }
-    Err(Refusal::parameter(format!("Lifecycle is invalid: {days}, 1 to 7 days are allowed")))
+    Err(Refusal::parameter(format!(
+        "Lifecycle is invalid: {days}, 1 to 7 days are allowed"
+    )))
 }
 
 fn append_field(topic: &mut Topic, request: &Value) -> Result<(), Refusal> {
@@ -183,7 +211,12 @@ fn append_field(topic: &mut Topic, request: &Value) -> Result<(), Refusal> {
     let text = |key: &str| request.get(key).and_then(Value::as_str).unwrap_or_default();
     let kind = FieldType::by_name(text("FieldType"))
         .ok_or_else(|| Refusal::parameter(format!("Field type is invalid: {}", text("FieldType"))))?;
-    if request.get("NotNull").or(request.get("notnull")).and_then(Value::as_bool) == Some(true) {
+    if request
+        .get("NotNull")
+        .or(request.get("notnull"))
+        .and_then(Value::as_bool)
+        == Some(true)
+    {
         return Err(Refusal::parameter("An appended field must allow null"));
     }
     let field = Field {
@@ -198,9 +231,16 @@ fn append_field(topic: &mut Topic, request: &Value) -> Result<(), Refusal> {
 /// The registry as far as batch writers look at it: one version, the schema in force.
 fn registry(topic: &Topic, request: &Value) -> Result<Value, Refusal> {
     let RecordKind::Tuple(schema) = &topic.kind else {
-        return Err(Refusal::new("ResourceNotFound", "A topic of type BLOB has no schema"));
+        return Err(Refusal::new(
+            "ResourceNotFound",
+            "A topic of type BLOB has no schema",
+        ));
     };
-    let action = request.get("Action").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    let action = request
+        .get("Action")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let text = schema.to_text();
     match action.as_str() {
         "listschema" => Ok(json!({
@@ -211,13 +251,22 @@ fn registry(topic: &Topic, request: &Value) -> Result<Value, Refusal> {
         })),
         "getschema" => {
             let version = request.get("VersionId").and_then(Value::as_i64).unwrap_or(-1);
-            let given = request.get("RecordSchema").and_then(Value::as_str).unwrap_or_default();
+            let given = request
+                .get("RecordSchema")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let same = !given.is_empty() && Schema::parse(given)?.to_text() == text;
             if version != 0 && !same {
-                return Err(Refusal::new("ResourceNotFound", "The topic has no such schema version"));
+                return Err(Refusal::new(
+                    "ResourceNotFound",
+                    "The topic has no such schema version",
+                ));
             }
             Ok(json!({"VersionId": 0, "RecordSchema": text}))
         }
-        _ => Err(Refusal::new("InvalidOperation", "The emulator's schema registry is read-only.")),
+        _ => Err(Refusal::new(
+            "InvalidOperation",
+            "The emulator's schema registry is read-only.",
+        )),
     }
 }

@@ -150,15 +150,25 @@ mod tests {
 
     #[test]
     fn required_fields_are_written_even_when_zero() {
-        let answer = PutRecordsResponse { failed_count: Some(0), failed_records: vec![] };
+        let answer = PutRecordsResponse {
+            failed_count: Some(0),
+            failed_records: vec![],
+        };
         assert_eq!(answer.encode_to_vec(), [8, 0]);
-        let failed = FailedRecord { index: 0, error_code: Some(String::new()), error_message: Some(String::new()) };
+        let failed = FailedRecord {
+            index: 0,
+            error_code: Some(String::new()),
+            error_message: Some(String::new()),
+        };
         assert_eq!(failed.encode_to_vec(), [8, 0, 0x12, 0, 0x1a, 0]);
     }
 
     #[test]
     fn a_decoded_record_shares_the_body() {
-        let entry = RecordEntry { data: Some(Bytes::from(vec![7; 100])), ..RecordEntry::default() };
+        let entry = RecordEntry {
+            data: Some(Bytes::from(vec![7; 100])),
+            ..RecordEntry::default()
+        };
         let body = Bytes::from(PutRecordsRequest { records: vec![entry] }.encode_to_vec());
         let range = body.as_ptr_range();
         let back = PutRecordsRequest::decode(body.clone()).unwrap();

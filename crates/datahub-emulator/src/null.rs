@@ -26,7 +26,8 @@ pub(crate) async fn skip(
 ) -> Result<Seen, Refusal> {
     let mut seen = Seen::default();
     while let Some(piece) = body.frame().await {
-        let piece = piece.map_err(|error| Refusal::parameter(format!("The body could not be read: {error}")))?;
+        let piece =
+            piece.map_err(|error| Refusal::parameter(format!("The body could not be read: {error}")))?;
         let Ok(data) = piece.into_data() else { continue };
         if seen.wire_bytes == 0 && !encoded {
             frame::header(&data)?;
@@ -37,7 +38,10 @@ pub(crate) async fn skip(
     if raw > limit as u64 {
         return Err(compression::too_large(raw_size.unwrap_or(limit), limit));
     }
-    Ok(Seen { raw_bytes: raw, ..seen })
+    Ok(Seen {
+        raw_bytes: raw,
+        ..seen
+    })
 }
 
 /// Checks a put's frame and counts its records.
@@ -45,7 +49,11 @@ pub(crate) fn count(frame: &Bytes, wire_bytes: u64) -> Result<Seen, Refusal> {
     let payload = frame::open(frame)?;
     let records = count_records(payload)
         .ok_or_else(|| Refusal::parameter("Parse body failed, Offset: 0: not a list of records"))?;
-    Ok(Seen { wire_bytes, raw_bytes: frame.len() as u64, records })
+    Ok(Seen {
+        wire_bytes,
+        raw_bytes: frame.len() as u64,
+        records,
+    })
 }
 
 /// How many times field 1 occurs: every put message is a list of records in it.
@@ -56,7 +64,9 @@ fn count_records(mut payload: Bytes) -> Option<u64> {
             return None;
         }
         let length = prost::encoding::decode_varint(&mut payload).ok()?;
-        let length = usize::try_from(length).ok().filter(|length| *length <= payload.remaining())?;
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|length| *length <= payload.remaining())?;
         payload.advance(length);
         records += 1;
     }
@@ -72,10 +82,23 @@ mod tests {
 
     #[test]
     fn records_are_counted_without_being_read() {
-        let entry = RecordEntry { data: Some(Bytes::from(vec![1; 300])), ..RecordEntry::default() };
-        let put = PutRecordsRequest { records: vec![entry; 5] }.encode_to_vec();
+        let entry = RecordEntry {
+            data: Some(Bytes::from(vec![1; 300])),
+            ..RecordEntry::default()
+        };
+        let put = PutRecordsRequest {
+            records: vec![entry; 5],
+        }
+        .encode_to_vec();
         let frame = frame::seal(&put);
-        assert_eq!(count(&frame, 7).unwrap(), Seen { wire_bytes: 7, raw_bytes: frame.len() as u64, records: 5 });
+        assert_eq!(
+            count(&frame, 7).unwrap(),
+            Seen {
+                wire_bytes: 7,
+                raw_bytes: frame.len() as u64,
+                records: 5
+            }
+        );
         assert_eq!(count_records(Bytes::from(put[..put.len() - 1].to_vec())), None);
         assert_eq!(count_records(Bytes::from_static(b"\x12\x00")), None);
     }

@@ -43,15 +43,27 @@ pub struct TopicSpec {
 impl TopicSpec {
     /// A BLOB topic.
     pub fn blob(project: &str, topic: &str, shards: u32) -> TopicSpec {
-        TopicSpec { project: project.to_owned(), topic: topic.to_owned(), shards, schema: None }
+        TopicSpec {
+            project: project.to_owned(),
+            topic: topic.to_owned(),
+            shards,
+            schema: None,
+        }
     }
 
     /// A TUPLE topic of these fields: name and type, all nullable.
     pub fn tuple(project: &str, topic: &str, shards: u32, fields: &[(&str, &str)]) -> TopicSpec {
-        let fields: Vec<_> =
-            fields.iter().map(|(name, kind)| serde_json::json!({"name": name, "type": kind})).collect();
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, kind)| serde_json::json!({"name": name, "type": kind}))
+            .collect();
         let schema = serde_json::json!({ "fields": fields }).to_string();
-        TopicSpec { project: project.to_owned(), topic: topic.to_owned(), shards, schema: Some(schema) }
+        TopicSpec {
+            project: project.to_owned(),
+            topic: topic.to_owned(),
+            shards,
+            schema: Some(schema),
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use crate::batch;
 use crate::call::Target;
 use crate::faults::Action;
 use crate::messages::{
-    FailedRecord, FieldData, PutBinaryRecordsRequest, PutRecordsRequest, PutRecordsResponse, RecordAttributes,
-    RecordData, RecordEntry, StringPair,
+    FailedRecord, FieldData, PutBinaryRecordsRequest, PutRecordsRequest, PutRecordsResponse,
+    RecordAttributes, RecordData, RecordEntry, StringPair,
 };
 use crate::refusal::Refusal;
 use crate::shard::{Kept, Shard, State, Stored, parse_hash_key, partition_hash};
@@ -56,17 +56,28 @@ pub(crate) fn parse_json(request: &Value) -> Result<Vec<Arriving>, Refusal> {
 }
 
 fn from_json(record: &Value) -> Result<Arriving, Refusal> {
-    let text = |key: &str| record.get(key).and_then(Value::as_str).filter(|s| !s.is_empty()).map(str::to_owned);
+    let text = |key: &str| {
+        record
+            .get(key)
+            .and_then(Value::as_str)
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned)
+    };
     let data = match record.get("Data") {
         Some(Value::String(blob)) => Data::Blob(
-            STANDARD.decode(blob).map_err(|_| Refusal::malformed("Blob data is not base64"))?.into(),
+            STANDARD
+                .decode(blob)
+                .map_err(|_| Refusal::malformed("Blob data is not base64"))?
+                .into(),
         ),
         Some(Value::Array(fields)) => Data::Texts(
             fields
                 .iter()
                 .map(|field| match field {
                     Value::Null => Ok(FieldData { value: None }),
-                    Value::String(text) => Ok(FieldData { value: Some(Bytes::from(text.clone())) }),
+                    Value::String(text) => Ok(FieldData {
+                        value: Some(Bytes::from(text.clone())),
+                    }),
                     _ => Err(Refusal::malformed("A field is neither a string nor null")),
                 })
                 .collect::<Result<_, _>>()?,
@@ -76,8 +87,13 @@ fn from_json(record: &Value) -> Result<Arriving, Refusal> {
     let mut attributes = RecordAttributes::default();
     if let Some(pairs) = record.get("Attributes").and_then(Value::as_object) {
         for (key, value) in pairs {
-            let value = value.as_str().ok_or_else(|| Refusal::malformed("An attribute is not a string"))?;
-            attributes.attributes.push(StringPair { key: key.clone(), value: value.to_owned() });
+            let value = value
+                .as_str()
+                .ok_or_else(|| Refusal::malformed("An attribute is not a string"))?;
+            attributes.attributes.push(StringPair {
+                key: key.clone(),
+                value: value.to_owned(),
+            });
         }
     }
     Ok(Arriving {
@@ -117,7 +133,11 @@ pub(crate) fn parse_batches(payload: Bytes) -> Result<Vec<Arriving>, Refusal> {
         attributes: Bytes::new(),
         data: Data::Batch(data),
     };
-    Ok(request.records.into_iter().map(|entry| arriving(entry.data.unwrap_or_default())).collect())
+    Ok(request
+        .records
+        .into_iter()
+        .map(|entry| arriving(entry.data.unwrap_or_default()))
+        .collect())
 }
 
 pub(crate) fn unreadable(error: prost::DecodeError) -> Refusal {
@@ -134,7 +154,10 @@ pub(crate) fn put(
     now: Moment<'_>,
 ) -> Result<Vec<Failed>, Refusal> {
     if records.is_empty() || records.len() > MAX_RECORDS {
-        return Err(Refusal::parameter(format!("Records: {} given, 1 to {MAX_RECORDS} allowed", records.len())));
+        return Err(Refusal::parameter(format!(
+            "Records: {} given, 1 to {MAX_RECORDS} allowed",
+            records.len()
+        )));
     }
     let stored_bytes = world.stored_bytes;
     let topic = world.topic(&target.project, &target.topic)?;
@@ -144,7 +167,10 @@ pub(crate) fn put(
         return Err(Refusal::new("LimitExceeded", message));
     }
     let (added, failed) = match target.shard() {
-        Some(id) => (put_by_shard(topic, id, records, raw_bytes, fault, now)?, Vec::new()),
+        Some(id) => (
+            put_by_shard(topic, id, records, raw_bytes, fault, now)?,
+            Vec::new(),
+        ),
         None => put_routed(topic, records, fault, now),
     };
     world.stored_bytes += added;
@@ -179,7 +205,11 @@ fn put_routed(
     now: Moment<'_>,
 ) -> (u64, Vec<Failed>) {
     // Records without any key all go where the service pleases: the first shard that takes them.
-    let anywhere = topic.shards.iter().find(|shard| shard.state(now.ms()) == State::Active).map(|shard| shard.id);
+    let anywhere = topic
+        .shards
+        .iter()
+        .find(|shard| shard.state(now.ms()) == State::Active)
+        .map(|shard| shard.id);
     let (mut added, mut failed) = (0, Vec::new());
     for (index, record) in records.iter().enumerate() {
         let result = routed(topic, record, anywhere)
@@ -213,7 +243,9 @@ fn routed(topic: &Topic, record: &Arriving, anywhere: Option<u32>) -> Result<Str
         (None, None) => None,
     };
     let shard = hash.map_or(anywhere, |hash| topic.route(hash));
-    shard.map(|id| id.to_string()).ok_or_else(|| Refusal::new("NoSuchShard", "The topic has no active shard."))
+    shard
+        .map(|id| id.to_string())
+        .ok_or_else(|| Refusal::new("NoSuchShard", "The topic has no active shard."))
 }
 
 fn writable(shard: &Shard, now: Moment<'_>) -> Result<(), Refusal> {
@@ -225,13 +257,22 @@ fn writable(shard: &Shard, now: Moment<'_>) -> Result<(), Refusal> {
 }
 
 fn throttle(shard: &mut Shard, raw_bytes: usize, now: Moment<'_>) -> Result<(), Refusal> {
-    let Some(limit) = now.options.rate_limit else { return Ok(()) };
+    let Some(limit) = now.options.rate_limit else {
+        return Ok(());
+    };
     let window = &mut shard.window;
     if window.second != now.ms() / 1000 {
-        *window = crate::shard::Window { second: now.ms() / 1000, requests: 0, bytes: 0 };
+        *window = crate::shard::Window {
+            second: now.ms() / 1000,
+            requests: 0,
+            bytes: 0,
+        };
     }
     if window.requests >= limit.requests_per_second || window.bytes >= limit.bytes_per_second {
-        return Err(Refusal::new("LimitExceeded", "The query rate or throughput rate is exceeded."));
+        return Err(Refusal::new(
+            "LimitExceeded",
+            "The query rate or throughput rate is exceeded.",
+        ));
     }
     window.requests += 1;
     window.bytes += raw_bytes as u64;
@@ -253,12 +294,16 @@ fn stored(
         (RecordKind::Blob, Data::Blob(bytes)) => Kept::Blob(bytes.clone()),
         (RecordKind::Blob, Data::Encoded(bytes)) => {
             let fields = fields(bytes)?;
-            let [FieldData { value: Some(value) }] = fields.as_slice() else { return Err(not_a_blob()) };
+            let [FieldData { value: Some(value) }] = fields.as_slice() else {
+                return Err(not_a_blob());
+            };
             Kept::Blob(value.clone())
         }
         (RecordKind::Blob, Data::Texts(_)) => return Err(not_a_blob()),
         (RecordKind::Tuple(_), Data::Blob(_)) => {
-            return Err(Refusal::malformed("The record is a blob, the topic is of type TUPLE"));
+            return Err(Refusal::malformed(
+                "The record is a blob, the topic is of type TUPLE",
+            ));
         }
         (RecordKind::Tuple(schema), Data::Encoded(bytes)) => {
             schema.check(&fields(bytes)?)?;
@@ -274,7 +319,12 @@ fn stored(
         }
     };
     let attributes = record.attributes.clone();
-    Ok(Stored { system_time_ms: now.ms(), arrival_us: now.us, attributes, data })
+    Ok(Stored {
+        system_time_ms: now.ms(),
+        arrival_us: now.us,
+        attributes,
+        data,
+    })
 }
 
 fn fields(encoded: &Bytes) -> Result<Vec<FieldData>, Refusal> {
@@ -289,17 +339,32 @@ fn not_a_blob() -> Refusal {
 
 /// Refuses a record when a fault plan says so.
 fn spoil(index: usize, record: &Arriving, fault: Option<&Action>) -> Result<(), Refusal> {
-    let Some(Action::FailRecords { indexes, contains, code, message }) = fault else { return Ok(()) };
+    let Some(Action::FailRecords {
+        indexes,
+        contains,
+        code,
+        message,
+    }) = fault
+    else {
+        return Ok(());
+    };
     let named = indexes.contains(&index);
     let found = contains.as_ref().is_some_and(|text| {
-        let inside = |bytes: &[u8]| !text.is_empty() && bytes.windows(text.len()).any(|w| w == text.as_bytes());
+        let inside =
+            |bytes: &[u8]| !text.is_empty() && bytes.windows(text.len()).any(|w| w == text.as_bytes());
         match &record.data {
             Data::Encoded(bytes) | Data::Blob(bytes) | Data::Batch(bytes) => inside(bytes),
-            Data::Texts(texts) => texts.iter().filter_map(|text| text.value.as_ref()).any(|text| inside(text)),
+            Data::Texts(texts) => texts
+                .iter()
+                .filter_map(|text| text.value.as_ref())
+                .any(|text| inside(text)),
         }
     });
     if named || found {
-        return Err(Refusal::new(code, message.as_deref().unwrap_or("Refused by a fault plan.")));
+        return Err(Refusal::new(
+            code,
+            message.as_deref().unwrap_or("Refused by a fault plan."),
+        ));
     }
     Ok(())
 }
@@ -324,5 +389,9 @@ pub(crate) fn protobuf_answer(failed: &[Failed]) -> Vec<u8> {
             error_message: Some(f.refusal.message.clone()),
         })
         .collect();
-    PutRecordsResponse { failed_count: Some(number(failed.len())), failed_records }.encode_to_vec()
+    PutRecordsResponse {
+        failed_count: Some(number(failed.len())),
+        failed_records,
+    }
+    .encode_to_vec()
 }

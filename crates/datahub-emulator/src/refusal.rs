@@ -13,7 +13,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// The refusal with this code, under the status that goes with it.
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Refusal {
-        Refusal { status: status_of(code), code: code.to_owned(), message: message.into() }
+        Refusal {
+            status: status_of(code),
+            code: code.to_owned(),
+            message: message.into(),
+        }
     }
 
     pub(crate) fn parameter(message: impl Into<String>) -> Refusal {

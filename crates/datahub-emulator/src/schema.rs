@@ -43,11 +43,17 @@ const NAMES: [(FieldType, &str); 11] = [
 
 impl FieldType {
     pub(crate) fn by_name(name: &str) -> Option<FieldType> {
-        NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(kind, _)| *kind)
+        NAMES
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(name))
+            .map(|(kind, _)| *kind)
     }
 
     pub(crate) fn name(self) -> &'static str {
-        NAMES.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+        NAMES
+            .iter()
+            .find(|(kind, _)| *kind == self)
+            .map_or("", |(_, name)| name)
     }
 }
 
@@ -69,15 +75,33 @@ impl Schema {
     pub(crate) fn parse(text: &str) -> Result<Schema, Refusal> {
         let bad = |why: &str| Refusal::new("InvalidSchema", format!("Record schema is invalid: {why}"));
         let value: Value = serde_json::from_str(text).map_err(|_| bad("not JSON"))?;
-        let fields = value.get("fields").and_then(Value::as_array).ok_or_else(|| bad("no fields"))?;
+        let fields = value
+            .get("fields")
+            .and_then(Value::as_array)
+            .ok_or_else(|| bad("no fields"))?;
         let mut schema = Schema::default();
         for field in fields {
-            let name = field.get("name").and_then(Value::as_str).ok_or_else(|| bad("a field has no name"))?;
-            let kind = field.get("type").and_then(Value::as_str).ok_or_else(|| bad("a field has no type"))?;
+            let name = field
+                .get("name")
+                .and_then(Value::as_str)
+                .ok_or_else(|| bad("a field has no name"))?;
+            let kind = field
+                .get("type")
+                .and_then(Value::as_str)
+                .ok_or_else(|| bad("a field has no type"))?;
             let kind = FieldType::by_name(kind).ok_or_else(|| bad(&format!("unknown type {kind}")))?;
             let notnull = field.get("notnull").and_then(Value::as_bool).unwrap_or(false);
-            let comment = field.get("comment").and_then(Value::as_str).unwrap_or_default().to_owned();
-            schema.add(Field { name: name.to_owned(), kind, notnull, comment })?;
+            let comment = field
+                .get("comment")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            schema.add(Field {
+                name: name.to_owned(),
+                kind,
+                notnull,
+                comment,
+            })?;
         }
         if schema.fields.is_empty() {
             return Err(bad("no fields"));
@@ -89,12 +113,23 @@ impl Schema {
         let name = &field.name;
         let rest_fine = |c: char| c.is_ascii_alphanumeric() || c == '_';
         // A leading `_` is against the documented rule, but topics that Flink and the like write to have it.
-        let fine = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(rest_fine);
+        let fine =
+            name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(rest_fine);
         if !fine || name.len() > 128 || name.eq_ignore_ascii_case("system_time") {
-            return Err(Refusal::new("InvalidSchema", format!("Field name is invalid: {name}")));
+            return Err(Refusal::new(
+                "InvalidSchema",
+                format!("Field name is invalid: {name}"),
+            ));
         }
-        if self.fields.iter().any(|known| known.name.eq_ignore_ascii_case(name)) {
-            return Err(Refusal::new("InvalidSchema", format!("Field name is repeated: {name}")));
+        if self
+            .fields
+            .iter()
+            .any(|known| known.name.eq_ignore_ascii_case(name))
+        {
+            return Err(Refusal::new(
+                "InvalidSchema",
+                format!("Field name is repeated: {name}"),
+            ));
         }
         self.fields.push(field);
         Ok(())
@@ -133,7 +168,10 @@ impl Schema {
         for (field, value) in self.fields.iter().zip(data) {
             match &value.value {
                 None if field.notnull => {
-                    return Err(Refusal::malformed(format!("Field [{}] must not be null", field.name)));
+                    return Err(Refusal::malformed(format!(
+                        "Field [{}] must not be null",
+                        field.name
+                    )));
                 }
                 None => {}
                 Some(value) => field.kind.check(value)?,
@@ -150,7 +188,10 @@ impl FieldType {
         };
         let failed = |why: String| {
             let shown: String = text.chars().take(40).collect();
-            Err(Refusal::malformed(format!("Parse field value [{shown}] to {} failed: {why}", self.name())))
+            Err(Refusal::malformed(format!(
+                "Parse field value [{shown}] to {} failed: {why}",
+                self.name()
+            )))
         };
         let integer = |min: i64, max: i64| match text.parse::<i64>() {
             Ok(number) if (min..=max).contains(&number) => Ok(()),
@@ -176,7 +217,9 @@ impl FieldType {
             },
             FieldType::Timestamp => match text.parse::<i64>() {
                 Ok(us) if TIMESTAMPS.contains(&us) => Ok(()),
-                Ok(us) => Err(Refusal::malformed(format!("Timestamp field value over range: {us}"))),
+                Ok(us) => Err(Refusal::malformed(format!(
+                    "Timestamp field value over range: {us}"
+                ))),
                 Err(error) => failed(error.to_string()),
             },
             FieldType::Decimal => {
@@ -203,7 +246,9 @@ impl FieldType {
 fn is_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-    let Ok(exponent) = exponent.parse::<i32>() else { return false };
+    let Ok(exponent) = exponent.parse::<i32>() else {
+        return false;
+    };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
@@ -221,7 +266,10 @@ mod tests {
     use super::*;
 
     fn good(kind: &str, text: &'static str) -> bool {
-        FieldType::by_name(kind).unwrap().check(&Bytes::from_static(text.as_bytes())).is_ok()
+        FieldType::by_name(kind)
+            .unwrap()
+            .check(&Bytes::from_static(text.as_bytes()))
+            .is_ok()
     }
 
     #[test]
@@ -272,13 +320,27 @@ mod tests {
     fn schema_text_is_answered_in_upper_case_without_defaults() {
         let text = r#"{"fields":[{"name":"id","type":"bigint","comment":"","notnull":true},{"name":"n","type":"String"}]}"#;
         let schema = Schema::parse(text).unwrap();
-        let expected = r#"{"fields":[{"name":"id","notnull":true,"type":"BIGINT"},{"name":"n","type":"STRING"}]}"#;
+        let expected =
+            r#"{"fields":[{"name":"id","notnull":true,"type":"BIGINT"},{"name":"n","type":"STRING"}]}"#;
         assert_eq!(schema.to_text(), expected);
-        let value = |text: &'static str| FieldData { value: Some(Bytes::from_static(text.as_bytes())) };
+        let value = |text: &'static str| FieldData {
+            value: Some(Bytes::from_static(text.as_bytes())),
+        };
         assert!(schema.check(&[value("1"), FieldData { value: None }]).is_ok());
         assert!(schema.check(&[FieldData { value: None }, value("")]).is_err());
-        assert!(schema.check(&[value("1")]).unwrap_err().message.starts_with("Record field size not match"));
-        for bad in ["", "{}", r#"{"fields":[]}"#, r#"{"fields":[{"name":"1","type":"string"}]}"#] {
+        assert!(
+            schema
+                .check(&[value("1")])
+                .unwrap_err()
+                .message
+                .starts_with("Record field size not match")
+        );
+        for bad in [
+            "",
+            "{}",
+            r#"{"fields":[]}"#,
+            r#"{"fields":[{"name":"1","type":"string"}]}"#,
+        ] {
             assert!(Schema::parse(bad).is_err(), "{bad}");
         }
         let twice = r#"{"fields":[{"name":"a","type":"string"},{"name":"A","type":"string"}]}"#;

@@ -63,7 +63,10 @@ impl Shared {
 
     /// Back to how it was at the start: topics of the options, no records, no faults, counters at zero.
     pub(crate) fn reset(&self) -> Result<(), Refusal> {
-        let mut fresh = World::default();
+        let mut fresh = World {
+            strict_names: self.options.strict_names,
+            ..World::default()
+        };
         for spec in &self.options.create {
             manage::create_from_spec(&mut fresh, spec, &self.options, self.options.clock.now_us())?;
         }
@@ -90,7 +93,10 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> Moment<'_> {
-        Moment { us: self.options.clock.now_us(), options: &self.options }
+        Moment {
+            us: self.options.clock.now_us(),
+            options: &self.options,
+        }
     }
 
     /// A new request id.
@@ -156,7 +162,11 @@ impl Emulator {
     /// How often a fault fired; 0 for one that is not armed any more.
     pub fn fault_fired(&self, id: u64) -> u64 {
         let faults = self.shared.faults();
-        faults.rules.iter().find(|rule| rule.id == id).map_or(0, |rule| rule.fired)
+        faults
+            .rules
+            .iter()
+            .find(|rule| rule.id == id)
+            .map_or(0, |rule| rule.fired)
     }
 
     /// The counters now.
@@ -180,7 +190,9 @@ impl Emulator {
 
     /// Splits a shard in its middle, at once however young it is; gives the children's ids.
     pub fn split(&self, project: &str, topic: &str, shard: u32) -> Result<(u32, u32), String> {
-        let next = self.reshape(project, topic, |topic, now| topic.split(&shard.to_string(), None, now))?;
+        let next = self.reshape(project, topic, |topic, now| {
+            topic.split(&shard.to_string(), None, now)
+        })?;
         Ok((next - 2, next - 1))
     }
 
@@ -199,7 +211,10 @@ impl Emulator {
         change: impl FnOnce(&mut Topic, Moment<'_>) -> Result<serde_json::Value, Refusal>,
     ) -> Result<u32, String> {
         let at_once = at_once(&self.shared.options);
-        let now = Moment { us: self.shared.options.clock.now_us(), options: &at_once };
+        let now = Moment {
+            us: self.shared.options.clock.now_us(),
+            options: &at_once,
+        };
         let mut world = self.shared.world();
         let changed = world.topic(project, topic).and_then(|topic| {
             change(topic, now)?;
@@ -211,7 +226,10 @@ impl Emulator {
 
 /// The options under which even a young shard may be split or merged.
 pub(crate) fn at_once(options: &Options) -> Options {
-    Options { shard_guard: std::time::Duration::ZERO, ..options.clone() }
+    Options {
+        shard_guard: std::time::Duration::ZERO,
+        ..options.clone()
+    }
 }
 
 /// Accepts connections for ever; ends, with all of them, when its task is ended.
@@ -238,6 +256,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         return;
     }
     let service = service_fn(move |request| http::answer(Arc::clone(&shared), request));
-    let connection = http1::Builder::new().max_buf_size(1 << 20).serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new()
+        .max_buf_size(1 << 20)
+        .serve_connection(TokioIo::new(stream), service);
     drop(connection.await);
 }

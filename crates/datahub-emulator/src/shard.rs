@@ -72,7 +72,13 @@ pub(crate) struct Window {
 }
 
 impl Shard {
-    pub(crate) fn new(id: u32, range: (u128, u128), parents: Vec<u32>, created_ms: u64, opens_ms: u64) -> Shard {
+    pub(crate) fn new(
+        id: u32,
+        range: (u128, u128),
+        parents: Vec<u32>,
+        created_ms: u64,
+        opens_ms: u64,
+    ) -> Shard {
         Shard {
             id,
             begin: range.0,
@@ -108,7 +114,8 @@ impl Shard {
         if lag_us == 0 {
             return self.records.len();
         }
-        self.records.partition_point(|record| record.arrival_us.saturating_add(lag_us) <= now_us)
+        self.records
+            .partition_point(|record| record.arrival_us.saturating_add(lag_us) <= now_us)
     }
 
     /// The shard's entry in a list; neighbours are the shards that touch its range.
@@ -147,7 +154,11 @@ pub(crate) fn hash_key(key: u128) -> String {
 /// A hash key as clients write it: hex in either case, perhaps not padded.
 pub(crate) fn parse_hash_key(text: &str) -> Option<u128> {
     let hex = !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if hex { u128::from_str_radix(text, 16).ok() } else { None }
+    if hex {
+        u128::from_str_radix(text, 16).ok()
+    } else {
+        None
+    }
 }
 
 /// The range of shard `index` of a new topic with `count` shards: each half of a bound is `index` parts of 64 bits.
@@ -171,7 +182,11 @@ mod tests {
 
     #[test]
     fn initial_ranges_are_the_documented_ones() {
-        let bounds = |count| (0..count).map(|i| hash_key(initial_range(i, count).0)).collect::<Vec<_>>();
+        let bounds = |count| {
+            (0..count)
+                .map(|i| hash_key(initial_range(i, count).0))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(bounds(3), ["0".repeat(32), "5".repeat(32), "A".repeat(32)]);
         assert_eq!(bounds(2)[1], "7FFFFFFFFFFFFFFF7FFFFFFFFFFFFFFF");
         assert_eq!(hash_key(initial_range(2, 3).1), "F".repeat(32));

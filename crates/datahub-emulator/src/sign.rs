@@ -37,23 +37,36 @@ pub(crate) fn verify(
         .and_then(|rest| rest.rsplit_once(':'))
         .ok_or_else(|| Refusal::unauthorized("The Authorization header is not DATAHUB <id>:<signature>."))?;
     if id.trim() != credentials.access_id.trim() {
-        return Err(Refusal::unauthorized(format!("The AccessId does not exist: {}", id.trim())));
+        return Err(Refusal::unauthorized(format!(
+            "The AccessId does not exist: {}",
+            id.trim()
+        )));
     }
     verify_token(credentials, headers)?;
     verify_clock(headers, now_s)?;
     let lines = signed_lines(method, headers);
     let key = credentials.access_key.trim().as_bytes();
-    if resources(uri).iter().any(|resource| matches(key, &lines, resource, signature.trim())) {
+    if resources(uri)
+        .iter()
+        .any(|resource| matches(key, &lines, resource, signature.trim()))
+    {
         return Ok(());
     }
-    Err(Refusal::unauthorized("The request signature we calculated does not match the signature you provided."))
+    Err(Refusal::unauthorized(
+        "The request signature we calculated does not match the signature you provided.",
+    ))
 }
 
 fn verify_token(credentials: &Credentials, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(expected) = &credentials.security_token else { return Ok(()) };
+    let Some(expected) = &credentials.security_token else {
+        return Ok(());
+    };
     match text(headers, "x-datahub-security-token") {
         Some(token) if token == expected => Ok(()),
-        Some(_) => Err(Refusal::new("ExpiredAccessToken", "The security token is not valid any more.")),
+        Some(_) => Err(Refusal::new(
+            "ExpiredAccessToken",
+            "The security token is not valid any more.",
+        )),
         None => Err(Refusal::unauthorized("The security token is missing.")),
     }
 }
@@ -80,13 +93,20 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn signed_lines(method: &str, headers: &HeaderMap) -> Vec<u8> {
     let value = |name: &str| headers.get(name).map_or(&b""[..], |value| value.as_bytes());
     let mut lines = Vec::with_capacity(256);
-    for line in [method.as_bytes(), value(CONTENT_TYPE.as_str()), value(DATE.as_str())] {
+    for line in [
+        method.as_bytes(),
+        value(CONTENT_TYPE.as_str()),
+        value(DATE.as_str()),
+    ] {
         lines.extend_from_slice(line);
         lines.push(b'\n');
     }
     // hyper hands on names in lower case.
-    let mut names: Vec<&str> =
-        headers.keys().map(|name| name.as_str()).filter(|name| name.starts_with("x-datahub-")).collect();
+    let mut names: Vec<&str> = headers
+        .keys()
+        .map(|name| name.as_str())
+        .filter(|name| name.starts_with("x-datahub-"))
+        .collect();
     names.sort_unstable();
     for name in names {
         lines.extend_from_slice(name.as_bytes());
@@ -98,8 +118,12 @@ fn signed_lines(method: &str, headers: &HeaderMap) -> Vec<u8> {
 }
 
 fn matches(key: &[u8], lines: &[u8], resource: &[u8], signature: &str) -> bool {
-    let Ok(presented) = STANDARD.decode(signature) else { return false };
-    let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(key) else { return false };
+    let Ok(presented) = STANDARD.decode(signature) else {
+        return false;
+    };
+    let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(key) else {
+        return false;
+    };
     mac.update(lines);
     mac.update(resource);
     mac.verify_slice(&presented).is_ok()
@@ -114,7 +138,10 @@ fn resources(uri: &str) -> Vec<Vec<u8>> {
         }
     };
     if let Some((path, query)) = uri.split_once('?') {
-        let bare: Vec<&str> = query.split('&').map(|pair| pair.strip_suffix('=').unwrap_or(pair)).collect();
+        let bare: Vec<&str> = query
+            .split('&')
+            .map(|pair| pair.strip_suffix('=').unwrap_or(pair))
+            .collect();
         add(format!("{path}?{}", bare.join("&")).into_bytes());
         add(path.as_bytes().to_vec());
     }
@@ -142,9 +169,19 @@ fn decoded_form(uri: &str) -> Option<Vec<u8>> {
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
     let pairs: Vec<String> = pairs
         .into_iter()
-        .map(|(name, value)| if value.is_empty() { name } else { format!("{name}={value}") })
+        .map(|(name, value)| {
+            if value.is_empty() {
+                name
+            } else {
+                format!("{name}={value}")
+            }
+        })
         .collect();
-    let form = if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) };
+    let form = if pairs.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", pairs.join("&"))
+    };
     form.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
 }
 
@@ -154,7 +191,11 @@ pub(crate) fn percent_decode(text: &[u8], plus: bool) -> Vec<u8> {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
-        let hex = |b: &u8| char::from(*b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let hex = |b: &u8| {
+            char::from(*b)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         let escape = match (byte, after) {
             (b'%', [high, low, ..]) => hex(high).zip(hex(low)),
             _ => None,

@@ -21,7 +21,13 @@ pub(crate) struct Offset {
 
 impl Default for Offset {
     fn default() -> Offset {
-        Offset { sequence: -1, timestamp: -1, batch_index: 0, version: 0, session: 0 }
+        Offset {
+            sequence: -1,
+            timestamp: -1,
+            batch_index: 0,
+            version: 0,
+            session: 0,
+        }
     }
 }
 
@@ -87,15 +93,27 @@ fn create_or_list(topic: &mut Topic, request: &Value, now_s: u64) -> Result<Valu
         return Ok(json!({ "SubId": id }));
     }
     let number = |key: &str| request.get(key).and_then(Value::as_i64).unwrap_or(0);
-    let (Ok(page), Ok(size)) = (usize::try_from(number("PageIndex")), usize::try_from(number("PageSize"))) else {
-        return Err(Refusal::new("ListSubscriptionOutofRange", "The page is out of range."));
+    let (Ok(page), Ok(size)) = (
+        usize::try_from(number("PageIndex")),
+        usize::try_from(number("PageSize")),
+    ) else {
+        return Err(Refusal::new(
+            "ListSubscriptionOutofRange",
+            "The page is out of range.",
+        ));
     };
     if page == 0 || size == 0 {
-        return Err(Refusal::new("ListSubscriptionOutofRange", "Pages count from 1 and have at least one entry."));
+        return Err(Refusal::new(
+            "ListSubscriptionOutofRange",
+            "Pages count from 1 and have at least one entry.",
+        ));
     }
     let needle = text("Search");
-    let found: Vec<_> =
-        topic.subscriptions.iter().filter(|(id, s)| id.contains(needle) || s.comment.contains(needle)).collect();
+    let found: Vec<_> = topic
+        .subscriptions
+        .iter()
+        .filter(|(id, s)| id.contains(needle) || s.comment.contains(needle))
+        .collect();
     let entries: Vec<Value> = found
         .iter()
         .skip((page - 1).saturating_mul(size))
@@ -119,14 +137,23 @@ fn describe(topic: &str, id: &str, subscription: &Subscription) -> Value {
 }
 
 pub(crate) fn find<'t>(topic: &'t mut Topic, id: &str) -> Result<&'t mut Subscription, Refusal> {
-    let missing = || Refusal::new("NoSuchSubscription", format!("The subscription does not exist: {id}"));
+    let missing = || {
+        Refusal::new(
+            "NoSuchSubscription",
+            format!("The subscription does not exist: {id}"),
+        )
+    };
     topic.subscriptions.get_mut(id).ok_or_else(missing)
 }
 
 /// Answers a call on offsets.
 pub(crate) fn offsets(topic: &mut Topic, id: &str, method: &str, request: &Value) -> Result<Value, Refusal> {
     let all: Vec<String> = topic.shards.iter().map(|shard| shard.id.to_string()).collect();
-    let action = request.get("Action").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    let action = request
+        .get("Action")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let named: Vec<String> = request
         .get("ShardIds")
         .and_then(Value::as_array)
@@ -151,7 +178,10 @@ pub(crate) fn offsets(topic: &mut Topic, id: &str, method: &str, request: &Value
             let changes = request.get("Offsets").and_then(Value::as_object);
             let changes = changes.ok_or_else(|| Refusal::parameter("Offsets is missing or invalid"))?;
             if let Some(unknown) = changes.keys().find(|shard| !all.contains(shard)) {
-                return Err(Refusal::new("NoSuchShard", format!("Shard is not exist: {unknown}")));
+                return Err(Refusal::new(
+                    "NoSuchShard",
+                    format!("Shard is not exist: {unknown}"),
+                ));
             }
             if action == "commit" {
                 commit(subscription, changes)
@@ -184,13 +214,22 @@ fn commit(subscription: &mut Subscription, changes: &Map<String, Value>) -> Resu
     for (shard, change) in changes {
         let offset = subscription.offsets.get(shard).cloned().unwrap_or_default();
         if offset.session == 0 {
-            return Err(Refusal::new("OffsetSessionClosed", format!("No session is open for shard {shard}.")));
+            return Err(Refusal::new(
+                "OffsetSessionClosed",
+                format!("No session is open for shard {shard}."),
+            ));
         }
         if number(change, "Version")? != offset.version {
-            return Err(Refusal::new("OffsetReseted", format!("The offset of shard {shard} was reset.")));
+            return Err(Refusal::new(
+                "OffsetReseted",
+                format!("The offset of shard {shard} was reset."),
+            ));
         }
         if number(change, "SessionId")? != offset.session {
-            return Err(Refusal::new("OffsetSessionChanged", format!("Shard {shard} has a newer session.")));
+            return Err(Refusal::new(
+                "OffsetSessionChanged",
+                format!("Shard {shard} has a newer session."),
+            ));
         }
     }
     for (shard, change) in changes {

@@ -78,7 +78,13 @@ impl Topic {
     fn add_shard(&mut self, range: (u128, u128), parents: Vec<u32>, now: Moment<'_>) -> u32 {
         let id = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
         let opening = u64::try_from(now.options.shard_opening.as_millis()).unwrap_or(u64::MAX);
-        self.shards.push(Shard::new(id, range, parents, now.ms(), now.ms().saturating_add(opening)));
+        self.shards.push(Shard::new(
+            id,
+            range,
+            parents,
+            now.ms(),
+            now.ms().saturating_add(opening),
+        ));
         id
     }
 
@@ -103,35 +109,53 @@ impl Topic {
     }
 
     pub(crate) fn list_shards(&self, now: Moment<'_>) -> Value {
-        let shards: Vec<Value> =
-            self.shards.iter().map(|shard| shard.to_json(&self.shards, now.ms())).collect();
+        let shards: Vec<Value> = self
+            .shards
+            .iter()
+            .map(|shard| shard.to_json(&self.shards, now.ms()))
+            .collect();
         json!({"Shards": shards, "Protocol": "http1.1", "Interval": 300_000})
     }
 
     /// The index of a shard by its id; the message is the one of by-shard calls.
     pub(crate) fn find(&self, id: &str) -> Result<usize, Refusal> {
-        let missing =
-            || Refusal::new("NoSuchShard", format!("Shard is not exist: {}/{}/{id}", self.project, self.name));
+        let missing = || {
+            Refusal::new(
+                "NoSuchShard",
+                format!("Shard is not exist: {}/{}/{id}", self.project, self.name),
+            )
+        };
         let number: i64 = id
             .parse()
             .map_err(|_| Refusal::new("InvalidShardId", format!("Invalid shard id: {id}")))?;
         let index = usize::try_from(number).map_err(|_| missing())?;
-        if index < self.shards.len() { Ok(index) } else { Err(missing()) }
+        if index < self.shards.len() {
+            Ok(index)
+        } else {
+            Err(missing())
+        }
     }
 
     pub(crate) fn shard(&self, id: &str) -> Result<&Shard, Refusal> {
         let index = self.find(id)?;
-        self.shards.get(index).ok_or_else(|| Refusal::new("NoSuchShard", "Shard is not exist"))
+        self.shards
+            .get(index)
+            .ok_or_else(|| Refusal::new("NoSuchShard", "Shard is not exist"))
     }
 
     pub(crate) fn shard_mut(&mut self, id: &str) -> Result<&mut Shard, Refusal> {
         let index = self.find(id)?;
-        self.shards.get_mut(index).ok_or_else(|| Refusal::new("NoSuchShard", "Shard is not exist"))
+        self.shards
+            .get_mut(index)
+            .ok_or_else(|| Refusal::new("NoSuchShard", "Shard is not exist"))
     }
 
     /// The shard that takes a hash key: of those not closed, the one with the greatest beginning at or below it.
     pub(crate) fn route(&self, hash: u128) -> Option<u32> {
-        let open = self.shards.iter().filter(|shard| shard.closed_ms.is_none() && shard.begin <= hash);
+        let open = self
+            .shards
+            .iter()
+            .filter(|shard| shard.closed_ms.is_none() && shard.begin <= hash);
         open.max_by_key(|shard| shard.begin).map(|shard| shard.id)
     }
 
@@ -147,7 +171,10 @@ impl Topic {
             None => begin + (end - begin) / 2,
         };
         if key <= begin || key >= end {
-            return Err(Refusal::parameter(format!("Split key out of range: {}", hash_key(key))));
+            return Err(Refusal::parameter(format!(
+                "Split key out of range: {}",
+                hash_key(key)
+            )));
         }
         self.room_for(2, 1)?;
         self.seal(number, now);
@@ -168,9 +195,15 @@ impl Topic {
         let (one, other) = (self.shard(id)?, self.shard(adjacent)?);
         may_change(one, now)?;
         may_change(other, now)?;
-        let (low, high) = if one.begin <= other.begin { (one, other) } else { (other, one) };
+        let (low, high) = if one.begin <= other.begin {
+            (one, other)
+        } else {
+            (other, one)
+        };
         if low.id == high.id || low.end != high.begin {
-            return Err(Refusal::parameter(format!("Shards are not adjacent: {id}, {adjacent}")));
+            return Err(Refusal::parameter(format!(
+                "Shards are not adjacent: {id}, {adjacent}"
+            )));
         }
         let (range, parents) = ((low.begin, high.end), vec![low.id, high.id]);
         self.room_for(1, 2)?;
@@ -188,11 +221,20 @@ impl Topic {
     /// Raises the number of open shards; only for topics made for it.
     pub(crate) fn extend_to(&mut self, count: usize, now: Moment<'_>) -> Result<(), Refusal> {
         if !self.extend {
-            return Err(Refusal::new("OperationDenied", "The topic is not in extend mode."));
+            return Err(Refusal::new(
+                "OperationDenied",
+                "The topic is not in extend mode.",
+            ));
         }
-        let open = self.shards.iter().filter(|shard| shard.closed_ms.is_none()).count();
+        let open = self
+            .shards
+            .iter()
+            .filter(|shard| shard.closed_ms.is_none())
+            .count();
         if count <= open {
-            return Err(Refusal::parameter(format!("Shard number must be greater than {open}: {count}")));
+            return Err(Refusal::parameter(format!(
+                "Shard number must be greater than {open}: {count}"
+            )));
         }
         self.room_for(count - open, 0)?;
         for _ in open..count {
@@ -204,13 +246,20 @@ impl Topic {
 
     fn may_reshape(&self) -> Result<(), Refusal> {
         if self.extend {
-            return Err(Refusal::new("OperationDenied", "The topic is in extend mode: no split, no merge."));
+            return Err(Refusal::new(
+                "OperationDenied",
+                "The topic is in extend mode: no split, no merge.",
+            ));
         }
         Ok(())
     }
 
     fn room_for(&self, added: usize, closed: usize) -> Result<(), Refusal> {
-        let open = self.shards.iter().filter(|shard| shard.closed_ms.is_none()).count();
+        let open = self
+            .shards
+            .iter()
+            .filter(|shard| shard.closed_ms.is_none())
+            .count();
         let active = open.saturating_add(added).saturating_sub(closed);
         if active > MAX_ACTIVE_SHARDS || self.shards.len().saturating_add(added) > MAX_SHARDS {
             return Err(Refusal::new("ResourceLimit", "Too many shards."));
@@ -232,7 +281,10 @@ fn may_change(shard: &Shard, now: Moment<'_>) -> Result<(), Refusal> {
     }
     let guard = u64::try_from(now.options.shard_guard.as_millis()).unwrap_or(u64::MAX);
     if now.ms() < shard.created_ms.saturating_add(guard) {
-        return Err(Refusal::new("LimitExceeded", "Split/Merge shard operation limit exceeded."));
+        return Err(Refusal::new(
+            "LimitExceeded",
+            "Split/Merge shard operation limit exceeded.",
+        ));
     }
     Ok(())
 }

@@ -56,7 +56,10 @@ pub struct StoredRecord {
 impl StoredRecord {
     /// The value of an attribute.
     pub fn attribute(&self, key: &str) -> Option<&str> {
-        self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        self.attributes
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The blob; `None` in a TUPLE topic and for batches.
@@ -136,7 +139,10 @@ impl Iterator for Records<'_> {
 
     fn next(&mut self) -> Option<StoredRecord> {
         while self.page.is_empty() {
-            let page = self.emulator.read(&self.project, &self.topic, self.shard, self.next, PAGE).ok()??;
+            let page = self
+                .emulator
+                .read(&self.project, &self.topic, self.shard, self.next, PAGE)
+                .ok()??;
             if page.is_empty() {
                 (self.shard, self.next) = (self.shard + 1, 0);
             }
@@ -181,7 +187,9 @@ impl Emulator {
 
     /// How many records the topic holds.
     pub fn count(&self, project: &str, topic: &str) -> Result<u64, TopicMissing> {
-        self.with_topic(project, topic, |topic| topic.shards.iter().map(|s| s.records.len() as u64).sum())
+        self.with_topic(project, topic, |topic| {
+            topic.shards.iter().map(|s| s.records.len() as u64).sum()
+        })
     }
 
     /// Waits until the topic holds at least `count` records and gives their number; `Err` with the number it
@@ -195,7 +203,9 @@ impl Emulator {
     ) -> Result<u64, u64> {
         let mut stored = self.shared.stored.subscribe();
         let enough = stored.wait_for(|_| self.count(project, topic).unwrap_or(0) >= count);
-        let met = tokio::time::timeout(within, enough).await.is_ok_and(|result| result.is_ok());
+        let met = tokio::time::timeout(within, enough)
+            .await
+            .is_ok_and(|result| result.is_ok());
         let held = self.count(project, topic).unwrap_or(0);
         if met { Ok(held) } else { Err(held) }
     }
@@ -219,5 +229,9 @@ pub(crate) fn page(topic: &Topic, shard: u32, from: u64, limit: usize) -> Option
     let records = &topic.shards.get(usize::try_from(shard).ok()?)?.records;
     let from = usize::try_from(from).unwrap_or(usize::MAX);
     let numbered = records.iter().zip(0..).skip(from).take(limit);
-    Some(numbered.map(|(record, sequence)| StoredRecord::of(topic, shard, sequence, record)).collect())
+    Some(
+        numbered
+            .map(|(record, sequence)| StoredRecord::of(topic, shard, sequence, record))
+            .collect(),
+    )
 }

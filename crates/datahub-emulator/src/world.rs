@@ -15,7 +15,12 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new(comment: &str, now_s: u64) -> Project {
-        Project { comment: comment.to_owned(), created_s: now_s, modified_s: now_s, topics: BTreeMap::new() }
+        Project {
+            comment: comment.to_owned(),
+            created_s: now_s,
+            modified_s: now_s,
+            topics: BTreeMap::new(),
+        }
     }
 }
 
@@ -27,18 +32,27 @@ pub(crate) struct World {
     pub(crate) stored_bytes: u64,
     /// Records ever stored; never goes down.
     pub(crate) stored_records: u64,
+    /// Whether names with `-` are refused.
+    pub(crate) strict_names: bool,
 }
 
 impl World {
     pub(crate) fn project(&mut self, name: &str) -> Result<&mut Project, Refusal> {
         self.projects.get_mut(&name.to_lowercase()).ok_or_else(|| {
-            Refusal::new("NoSuchProject", format!("The specified project does not exist: {name}"))
+            Refusal::new(
+                "NoSuchProject",
+                format!("The specified project does not exist: {name}"),
+            )
         })
     }
 
     pub(crate) fn topic(&mut self, project: &str, topic: &str) -> Result<&mut Topic, Refusal> {
         let missing = || Refusal::new("NoSuchTopic", "The specified topic does not exist.");
-        self.project(project)?.topics.get_mut(&topic.to_lowercase()).ok_or_else(missing)
+        check_name(Named::Topic, topic, self.strict_names)?;
+        self.project(project)?
+            .topics
+            .get_mut(&topic.to_lowercase())
+            .ok_or_else(missing)
     }
 }
 
@@ -76,7 +90,11 @@ mod tests {
         assert!(check_name(Named::Project, "realtime-pipeline", false).is_ok());
         let refusal = check_name(Named::Project, "realtime-pipeline", true).unwrap_err();
         assert_eq!(refusal.code, "InvalidParameter");
-        assert!(refusal.message.starts_with("Project name is missing or invalid:realtime-pipeline"));
+        assert!(
+            refusal
+                .message
+                .starts_with("Project name is missing or invalid:realtime-pipeline")
+        );
         for bad in ["a", "ab", "1abc", "a b c", "", &"a".repeat(33)] {
             assert!(check_name(Named::Project, bad, false).is_err(), "{bad}");
         }

@@ -130,7 +130,7 @@ impl MySql {
 }
 
 impl Seekdb {
-    /// Starts a server and waits until it accepts logins. The only user is `root` without a password.
+    /// Starts a server and waits until it accepts logins. Its administrator is `root` without a password.
     pub async fn start(options: Options) -> Result<Server> {
         Server::start(Kind::Seekdb, options).await
     }
@@ -198,6 +198,11 @@ impl Server {
         }
         self.start_time = begun.elapsed();
         self.process = Some(process);
+        if self.kind == Kind::Seekdb {
+            // It has no file of statements to run at start.
+            let statements = arguments::relay_user();
+            self.execute(&statements.each_ref().map(String::as_str)).await?;
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use harness::process;
-use harness::servers::{Certificates, Kind, MariaDb, MySql, Options, RELAY, Server, skip_without};
+use harness::servers::{Certificates, Kind, MariaDb, MySql, Options, RELAY, SCHEMA, Server, skip_without};
 use mysql_async::prelude::Queryable;
 use mysql_async::{ClientIdentity, Conn, OptsBuilder, SslOpts};
 
@@ -29,6 +29,10 @@ async fn write_kill_restart(kind: Kind) -> Result<()> {
     ensure!(server.port() == port && server.pid()? != pid);
     let rows: Vec<(i32, String)> = server.query("SELECT id, v FROM t").await?;
     ensure!(rows == [(1, "one".to_owned())]);
+    let mut relay = Conn::new(server.opts(RELAY)).await?;
+    let seen: Option<i32> = relay.query_first(format!("SELECT id FROM {SCHEMA}.t")).await?;
+    ensure!(seen == Some(1));
+    relay.disconnect().await?;
     eprintln!(
         "{kind}: first start {first_start:?}, restart {:?}, {} MiB resident",
         server.start_time(),

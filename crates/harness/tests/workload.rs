@@ -121,6 +121,7 @@ async fn partitioned_keys_runs_in_a_row_and_bulk_loads() -> Result<()> {
     workload.huge_transaction(2_500).await?;
     workload.huge_transaction(10).await?;
     ensure!(workload.log().rows(Table::Journal).len() == 2_510);
+    ensure!(server.binlog_bytes()? > 100_000);
     let differences = rows(&server).await?.differences(&workload.log());
     ensure!(differences.is_empty(), "{differences:#?}");
 

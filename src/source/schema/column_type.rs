@@ -34,8 +34,7 @@ pub fn parse(text: &str, charset: Option<&str>) -> Result<Declared, String> {
         return Err("compressed columns are not supported".to_owned());
     }
     let (arguments, suffix) = arguments(rest);
-    simple(&word, &arguments, suffix, charset)
-        .unwrap_or_else(|| Err(format!("type {word} is not supported")))
+    simple(&word, &arguments, suffix, charset).unwrap_or_else(|| Err(format!("type {word} is not supported")))
 }
 
 fn declared(kind: ColumnKind, wire: &'static [u8]) -> Declared {
@@ -47,7 +46,10 @@ fn arguments(rest: &str) -> (Vec<usize>, &str) {
     let Some((inner, suffix)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) else {
         return (Vec::new(), rest);
     };
-    (inner.split(',').filter_map(|n| n.trim().parse().ok()).collect(), suffix)
+    (
+        inner.split(',').filter_map(|n| n.trim().parse().ok()).collect(),
+        suffix,
+    )
 }
 
 /// `None` for an unknown word.
@@ -206,10 +208,26 @@ mod tests {
             ("bigint(20) unsigned", 8, true),
         ];
         for (text, bytes, unsigned) in cases {
-            assert_eq!(kind(text, None), ColumnKind::Integer { bytes, unsigned }, "{text}");
+            assert_eq!(
+                kind(text, None),
+                ColumnKind::Integer { bytes, unsigned },
+                "{text}"
+            );
         }
-        assert_eq!(kind("decimal(65,30)", None), ColumnKind::Decimal { precision: 65, scale: 30 });
-        assert_eq!(kind("decimal(5)", None), ColumnKind::Decimal { precision: 5, scale: 0 });
+        assert_eq!(
+            kind("decimal(65,30)", None),
+            ColumnKind::Decimal {
+                precision: 65,
+                scale: 30
+            }
+        );
+        assert_eq!(
+            kind("decimal(5)", None),
+            ColumnKind::Decimal {
+                precision: 5,
+                scale: 0
+            }
+        );
         assert_eq!(kind("float(7,3)", None), ColumnKind::Float);
         assert_eq!(kind("double unsigned", None), ColumnKind::Double);
         assert_eq!(kind("bit(64)", None), ColumnKind::Bit { bits: 64 });
@@ -234,9 +252,10 @@ mod tests {
             ("enum('x) unsigned')", &["x) unsigned"]),
         ];
         for (text, expected) in cases {
-            let found = match kind(text, Some("utf8mb4")) {
-                ColumnKind::Enum { labels } | ColumnKind::Set { labels } => labels,
-                other => panic!("{text}: {other:?}"),
+            let (ColumnKind::Enum { labels: found } | ColumnKind::Set { labels: found }) =
+                kind(text, Some("utf8mb4"))
+            else {
+                panic!("{text} has no labels");
             };
             assert_eq!(found, expected, "{text}");
         }
@@ -247,8 +266,18 @@ mod tests {
 
     #[test]
     fn text_is_told_from_bytes_by_its_charset() {
-        assert_eq!(kind("varchar(10)", Some("gbk")), ColumnKind::Text { charset: Charset::Gbk });
-        assert_eq!(kind("longtext", Some("utf8mb4")), ColumnKind::Text { charset: Charset::Utf8 });
+        assert_eq!(
+            kind("varchar(10)", Some("gbk")),
+            ColumnKind::Text {
+                charset: Charset::Gbk
+            }
+        );
+        assert_eq!(
+            kind("longtext", Some("utf8mb4")),
+            ColumnKind::Text {
+                charset: Charset::Utf8
+            }
+        );
         assert_eq!(kind("varchar(10)", None), ColumnKind::Binary);
         assert_eq!(kind("binary(3)", None), ColumnKind::FixedBinary { length: 3 });
         assert_eq!(kind("json", None), ColumnKind::Json);

@@ -82,6 +82,22 @@ pub(super) fn seekdb(dir: &Path, port: u16) -> Vec<String> {
     .to_vec()
 }
 
+fn create_user(login: Login) -> String {
+    format!(
+        "CREATE USER IF NOT EXISTS '{}'@'%' IDENTIFIED BY '{}'",
+        login.user, login.password
+    )
+}
+
+/// The statements that make the relay's account.
+pub(super) fn relay_user() -> [String; 2] {
+    let grant = format!(
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SELECT ON *.* TO '{}'@'%'",
+        RELAY.user
+    );
+    [create_user(RELAY), grant]
+}
+
 /// Statements that every start runs before the first login, none of them written to the binlog.
 pub(super) fn write_init_file(path: &Path, more: &[String]) -> Result<()> {
     let create = |login: Login| {
@@ -92,7 +108,7 @@ pub(super) fn write_init_file(path: &Path, more: &[String]) -> Result<()> {
     };
     let mut statements = vec![
         "SET SESSION sql_log_bin=0;".to_owned(),
-        create(ADMIN),
+        format!("{};", create_user(ADMIN)),
         format!(
             "GRANT ALL PRIVILEGES ON *.* TO '{}'@'%' WITH GRANT OPTION;",
             ADMIN.user
