@@ -35,7 +35,7 @@ const SHARDS: u32 = 3;
 const PACED: Duration = Duration::from_millis(19);
 /// Row changes of the paced phase for each of the burst, and their limits: some seconds, whatever the burst.
 const PACED_SHARE: u64 = 20;
-const PACED_CHANGES: std::ops::RangeInclusive<u64> = 1_500..=5_000;
+const PACED_CHANGES: std::ops::RangeInclusive<u64> = 2_000..=12_000;
 /// Longest wait for the collector to become ready, and to catch up with what is committed.
 const READY: Duration = Duration::from_secs(30);
 const ARRIVED: Duration = Duration::from_secs(120);
@@ -54,7 +54,7 @@ struct Flags {
 }
 
 /// Row changes that take about 20 s on two processors, which the database has to share with everything else.
-const USUAL_ROWS: u64 = 250_000;
+const USUAL_ROWS: u64 = 350_000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -127,6 +127,7 @@ async fn show(flags: &Flags) -> Result<(Stage, bool)> {
     let latency = stage.check(None)?.latency();
     let (changes, took) = phase(&stage, "full speed", rows, Duration::ZERO).await?;
 
+    println!("  comparing every record with what was committed, and the rows they leave with the database's");
     let mut conn = stage.server.connect().await?;
     let database = DatabaseRows::read(&mut conn, SCHEMA).await?;
     conn.disconnect().await?;

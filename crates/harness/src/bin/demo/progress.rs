@@ -67,7 +67,7 @@ impl Progress {
         let seconds = self.begun.elapsed().as_secs_f64();
         let rate = grouped((delivered as f64 / seconds) as u64);
         format!(
-            "{:>9} of {} rows delivered, {rate} rows/s, {seconds:.1} s",
+            "{:>7} of {:>7} rows delivered, {rate} rows/s, {seconds:.1} s",
             grouped(delivered),
             grouped(self.total)
         )
