@@ -124,6 +124,11 @@ impl Settings {
         self.dir.path()
     }
 
+    /// The monitoring port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What a person would type to get the same.
     pub fn command_line(&self) -> String {
         let env = self.env.iter().map(|(name, value)| format!("{name}='{value}'"));
