@@ -388,7 +388,7 @@ async fn a_port_in_use_is_waited_for() {
     let rig = Rig::new(Kind::MariaDb, Options::default(), Plan::default(), 1).await;
     let port = free_port().expect("a port");
     let squatter = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port");
-    let settings = quick(rig.settings.clone()).port(port);
+    let settings = quick(rig.settings.clone()).on_port(port);
     let (status, stdout, _) = settings
         .clone()
         .env("EXIT_ON_HALT", "true")
@@ -510,7 +510,7 @@ async fn a_checkpoint_that_cannot_be_used_halts() {
     let in_use = async {
         let settings = of(&mariadb);
         let mut first = Collector::start_ready(&settings, READY).await.expect("the first");
-        let second = quick(settings.clone()).port(free_port().expect("a port"));
+        let second = quick(settings.clone()).on_port(free_port().expect("a port"));
         halts(second, halted("data_dir_in_use", "DATA_DIR")).await;
         assert!(first.stop(STOPPED).await.expect("a stop").success());
     };

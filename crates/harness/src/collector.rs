@@ -64,7 +64,7 @@ impl Settings {
 
     /// Another monitoring port than the free one that was chosen.
     #[must_use]
-    pub fn port(mut self, port: u16) -> Settings {
+    pub fn on_port(mut self, port: u16) -> Settings {
         self.port = port;
         self.env("MONITORING_PORT", port.to_string())
     }
