@@ -106,13 +106,7 @@ impl Named {
             "{}",
             self.code
         );
-        let logged = collector.output().warnings(&[]);
-        assert!(
-            logged.iter().any(|line| line.contains(self.logged)),
-            "{}: not in the log:\n{}",
-            self.code,
-            collector.output().tail()
-        );
+        logged(collector, self.logged).await;
         assert!(
             collector.exited().expect(self.code).is_none(),
             "{}: it ended",
@@ -120,6 +114,26 @@ impl Named {
         );
         health
     }
+}
+
+/// Waits for a complaint in the log; its reader is a little behind the writer.
+async fn logged(collector: &Collector, text: &str) {
+    let said = async {
+        while !collector
+            .output()
+            .warnings(&[])
+            .iter()
+            .any(|line| line.contains(text))
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(READY, said).await;
+    assert!(
+        waited.is_ok(),
+        "{text}: not in the log:\n{}",
+        collector.output().tail()
+    );
 }
 
 /// The process stays and says why; told to end with a halt, it ends with 1 and has said why as well.
@@ -365,7 +379,11 @@ async fn names_with_a_hyphen_are_the_services_decision() {
             .without("DATAHUB_TOPIC")
             .env("DATAHUB_CREATE_TOPIC", "true")
     };
-    halts(defaults(&strict), halted("datahub_no_such_project", "no hyphen")).await;
+    halts(
+        defaults(&strict),
+        halted("datahub_invalid_parameter", "no hyphen"),
+    )
+    .await;
     let only_the_topic = defaults(&strict).env("DATAHUB_PROJECT", PROJECT);
     halts(only_the_topic, halted("datahub_invalid_parameter", "no hyphen")).await;
     // Also shows that the topic is created where that is wanted, with the shards that were asked for.
@@ -402,19 +420,7 @@ async fn a_port_in_use_is_waited_for() {
     );
 
     let mut collector = Collector::start(&settings).expect("a start");
-    let said = async {
-        while !collector
-            .output()
-            .warnings(&[])
-            .iter()
-            .any(|line| line.contains("port_in_use"))
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(READY, said)
-        .await
-        .expect("a line in the log");
+    logged(&collector, "port_in_use").await;
     assert!(
         collector.exited().expect("a process").is_none(),
         "{}",

@@ -1,4 +1,4 @@
-//! The first moment and the last. A stop is told in time: what was read is delivered, and where that cannot be, it ends all the same.
+//! The first moment and the last: ready at once, and a stop that delivers what was read, or ends all the same.
 
 use std::time::Duration;
 

@@ -374,7 +374,7 @@ fn checkpoint(delivery: &PipelineStatus) -> Component {
 }
 
 fn position(delivery: &PipelineStatus, source: &SourceStatus) -> Option<PositionStatus> {
-    let durable = delivery.core.durable.as_ref()?;
+    let durable = delivery.saved.as_ref()?;
     Some(PositionStatus {
         gtid: durable.gtid_set.as_ref().map(ToString::to_string),
         file: durable.file.file.clone(),

@@ -96,7 +96,8 @@ impl Streaming {
             self.progress |= !is_introduction(&header);
             let fed = feed.event(&header, taken.body())?;
             // The server accepts the start: it can be saved now, and not at the first heartbeat.
-            if header.kind == kind::FORMAT_DESCRIPTION && fed == Fed::Quiet && !feed.tracker().before_start() {
+            if header.kind == kind::FORMAT_DESCRIPTION && fed == Fed::Quiet && !feed.tracker().before_start()
+            {
                 publisher.received(feed, tally);
                 return Ok(Step::Boundary);
             }
