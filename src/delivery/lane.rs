@@ -152,12 +152,7 @@ impl Lane {
     }
 
     /// Puts the front of the queue in flight, as much as fits beside the watermark.
-    pub(super) fn send(
-        &mut self,
-        id: BatchId,
-        limits: Limits,
-        watermark: Option<Arc<str>>,
-    ) -> Batch {
+    pub(super) fn send(&mut self, id: BatchId, limits: Limits, watermark: Option<Arc<str>>) -> Batch {
         let count = self.fitting(limits, watermark.as_ref().map_or(0, |w| w.len()));
         self.linger_until = None;
         self.stage = Stage::Sent { id, count };
