@@ -6,7 +6,7 @@
 # --rows N   row changes to relay at full speed; DEMO_ROWS says the same (default: about 20 s of load)
 # --keep     leaves everything running at the end, until Ctrl-C
 #
-# Installs what is missing (a C compiler for the build, MariaDB; root or sudo), builds, runs. Uses free ports
+# Installs what is missing (a C compiler, curl, MariaDB; root or sudo), builds, runs. Uses free ports
 # on loopback and temporary directories; leaves nothing behind but target/. Exit code 1 if anything was lost,
 # repeated, out of order or wrong.
 set -euo pipefail
@@ -55,7 +55,7 @@ step() {
 
 export CARGO_TERM_COLOR=never
 scripts/install-test-deps.sh build mariadb | awk '$2 == "installed" { printf "%-10s %s %s\n", "packages", $1, "installed" }'
-step build cargo build --release --locked -p cdc-collector -p harness --bins
+step build cargo build --release --locked -p cdc-collector -p harness --bin cdc-collector --bin demo
 trap - EXIT
 finish
 exec target/release/demo "$@"

@@ -3,7 +3,7 @@
 #
 #   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [deny]   (no argument: all of them)
 #
-# build    C compiler, CA certificates: what cargo needs                        Debian packages
+# build    C compiler, CA certificates, curl: what building and looking need    Debian packages
 # tools    C compiler, curl, openssl, CA certificates, Python with venv         Debian packages
 # mariadb  MariaDB server; no service is enabled or left running                Debian packages
 # mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
@@ -64,6 +64,7 @@ has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 install_build() {
   local wanted=()
   has cc || wanted+=(gcc libc6-dev)
+  has curl || wanted+=(curl)
   [ -s /etc/ssl/certs/ca-certificates.crt ] || wanted+=(ca-certificates)
   if [ ${#wanted[@]} -eq 0 ]; then say build found "$(command -v cc)"; return; fi
   apt_install "${wanted[@]}"
