@@ -248,6 +248,7 @@ impl Source {
             opened.asking,
             flavour,
             self.config.heartbeat,
+            begin.proven,
         )));
     }
 
