@@ -44,7 +44,7 @@ step dependencies scripts/install-test-deps.sh
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-step deny "${DEPS_DIR:-target/deps}/tools/bin/cargo-deny" --offline check bans licenses sources
+step deny "${DEPS_DIR:-target/deps}/tools/bin/cargo-deny" check bans licenses sources
 step build cargo build --workspace --bins --locked
 step tests cargo test --workspace --locked -- --test-threads "${TEST_THREADS:-2}" --nocapture
 count "$log/tests.log"
