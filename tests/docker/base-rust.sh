@@ -26,7 +26,7 @@ mkdir -p "$toolchain/bin" "$toolchain/lib/rustlib/$host"
 link() { cp -al -- "$@" 2>/dev/null || cp -a -- "$@"; }
 link "$sysroot"/bin/{cargo,rustc} "$toolchain/bin/"
 link "$sysroot"/lib/*.so* "$toolchain/lib/"
-link "$sysroot/lib/rustlib/$host/lib" "$toolchain/lib/rustlib/$host/"
+link "$sysroot/lib/rustlib/$host"/{bin,lib} "$toolchain/lib/rustlib/$host/"
 cp /etc/ssl/certs/ca-certificates.crt "$context/"
 
 cat >"$context/Dockerfile" <<'DOCKERFILE'
