@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo need beyond Rust; what is already there is left alone.
 #
-#   scripts/install-test-deps.sh [tools] [mariadb] [mysql] [seekdb] [sdk] [deny]      (no argument: all of them)
+#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [deny]   (no argument: all of them)
 #
+# build    C compiler, CA certificates, curl: what building and looking need    Debian packages
 # tools    C compiler, curl, openssl, CA certificates, Python with venv         Debian packages
 # mariadb  MariaDB server; no service is enabled or left running                Debian packages
 # mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
@@ -59,6 +60,16 @@ apt_install() {
 }
 
 has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
+
+install_build() {
+  local wanted=()
+  has cc || wanted+=(gcc libc6-dev)
+  has curl || wanted+=(curl)
+  [ -s /etc/ssl/certs/ca-certificates.crt ] || wanted+=(ca-certificates)
+  if [ ${#wanted[@]} -eq 0 ]; then say build found "$(command -v cc)"; return; fi
+  apt_install "${wanted[@]}"
+  say build installed "${wanted[*]}"
+}
 
 install_tools() {
   local wanted=()
@@ -158,7 +169,7 @@ exec 9>"$DEPS_DIR/.lock"
 flock 9
 for item in "${items[@]}"; do
   case $item in
-    tools | mariadb | mysql | seekdb | sdk | deny) "install_$item" ;;
-    *) fail "unknown item \"$item\"; one of: tools mariadb mysql seekdb sdk deny" ;;
+    build | tools | mariadb | mysql | seekdb | sdk | deny) "install_$item" ;;
+    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk deny" ;;
   esac
 done

@@ -280,7 +280,9 @@ async fn relay(
                 Some(Ok(Ended::Intake(Err(failure)) | Ended::Pipeline(Err(failure)))) => view.halt(failure),
                 // The pipeline delivers what was read before the source halted, and ends.
                 Some(Ok(Ended::Pipeline(Ok(())))) if view.is_halted() => {}
-                Some(Ok(Ended::Intake(Ok(())) | Ended::Pipeline(Ok(())) | Ended::Upkeep)) | None => {
+                // Nobody takes what it reads any more: why is for the other half to say, now or in a moment.
+                Some(Ok(Ended::Intake(Ok(())))) => {}
+                Some(Ok(Ended::Pipeline(Ok(())) | Ended::Upkeep)) | None => {
                     tracing::error!("a task ended before its time");
                     break ExitReason::Internal;
                 }

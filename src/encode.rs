@@ -212,8 +212,10 @@ impl Encoder {
 
     /// Hands over what was pushed since the last call, as a chunk that ends at `end`. `seq` goes on over chunks.
     pub fn take(&mut self, end: Position) -> Chunk {
-        // The next chunk is likely as large. Memory behind the records would be held outside of the byte budget.
-        let next = Vec::with_capacity(self.buffer.len().min(MAX_RESERVE));
+        // The next chunk is likely as large, and a little room more saves the last rows of it a copy of all the
+        // others. More than a quarter behind the records would be memory outside of the byte budget.
+        let len = self.buffer.len();
+        let next = Vec::with_capacity(len.saturating_add(len / 8).min(MAX_RESERVE));
         let mut buffer = std::mem::replace(&mut self.buffer, next);
         if buffer.capacity() - buffer.len() > buffer.len() / 4 {
             buffer.shrink_to_fit();

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::delivery::{Core, Effect, Settings};
-use crate::position::ServerIdentity;
+use crate::position::{Position, ServerIdentity};
 use crate::record::{Batch, BatchId, Outcome, Probe, Seq, Shard};
 use crate::retry::{Disposition, Failure, Reason};
 use crate::sink::DataHub;
@@ -71,7 +71,10 @@ enum Answer {
         probe: Probe,
     },
     Shards(Result<Vec<Shard>, Failure>),
-    Persisted(Result<(), Failure>),
+    Persisted {
+        position: Position,
+        result: Result<(), Failure>,
+    },
     DeadLettered {
         seq: Seq,
         result: Result<(), Failure>,
@@ -89,6 +92,8 @@ pub struct Pipeline<S> {
     puts: CallHealth,
     listings: CallHealth,
     source_ts_us: Option<u64>,
+    /// The position in the checkpoint file, once this process has written one.
+    saved: Option<Position>,
     clock_start: Instant,
     status: watch::Sender<PipelineStatus>,
     gauges: Gauges,
@@ -114,6 +119,7 @@ impl<S: Sink> Pipeline<S> {
             puts: CallHealth::default(),
             listings: CallHealth::default(),
             source_ts_us: None,
+            saved: None,
         });
         let pipeline = Self {
             core,
@@ -124,6 +130,7 @@ impl<S: Sink> Pipeline<S> {
             puts: CallHealth::default(),
             listings: CallHealth::default(),
             source_ts_us: None,
+            saved: None,
             clock_start,
             status,
             gauges,
@@ -218,9 +225,14 @@ impl<S: Sink> Pipeline<S> {
                 Box::pin(async move { Answer::Shards(sink.shards().await) })
             }
             Effect::Persist(position) => {
-                let written =
-                    self.on_disk(move |store, identity| store.write_checkpoint(identity, &position));
-                Box::pin(async move { Answer::Persisted(written.await) })
+                let written = position.clone();
+                let written = self.on_disk(move |store, identity| store.write_checkpoint(identity, &written));
+                Box::pin(async move {
+                    Answer::Persisted {
+                        position,
+                        result: written.await,
+                    }
+                })
             }
             Effect::DeadLetter { record, reason } => {
                 let seq = record.seq;
@@ -294,10 +306,13 @@ impl<S: Sink> Pipeline<S> {
                 }
                 self.core.handle_shards(now, result);
             }
-            Answer::Persisted(result) => {
-                if let Err(failure) = &result {
-                    self.gauges.retry(failure);
-                    report("writing the checkpoint", failure);
+            Answer::Persisted { position, result } => {
+                match &result {
+                    Ok(()) => self.saved = Some(position),
+                    Err(failure) => {
+                        self.gauges.retry(failure);
+                        report("writing the checkpoint", failure);
+                    }
                 }
                 self.core.handle_persisted(now, result);
             }
@@ -329,6 +344,7 @@ impl<S: Sink> Pipeline<S> {
             puts: self.puts.clone(),
             listings: self.listings.clone(),
             source_ts_us: self.source_ts_us,
+            saved: self.saved.clone(),
         });
     }
 }

@@ -99,8 +99,8 @@ pub struct Batch {
     pub id: BatchId,
     /// Where it goes.
     pub shard: ShardId,
-    /// In order; never empty.
-    pub records: Vec<Record>,
+    /// In order; never empty. Shared: the thread that writes the body needs them for as long as it likes.
+    pub records: Arc<[Record]>,
     /// The ledger's durable position when the batch was formed, as JSON; attribute of the last record.
     pub watermark: Option<Arc<str>>,
 }

@@ -248,6 +248,7 @@ impl Source {
             opened.asking,
             flavour,
             self.config.heartbeat,
+            begin.proven,
         )));
     }
 
@@ -260,8 +261,7 @@ impl Source {
         };
         let after = match &failure.disposition {
             Disposition::Retry { after } => after.unwrap_or(Duration::ZERO),
-            Disposition::Halt { remedy } => {
-                tracing::error!(code = failure.reason.code, %remedy, "the source halts: {}", failure.reason.message);
+            Disposition::Halt { .. } => {
                 self.publisher.state(SourceState::Halted {
                     failure: failure.clone(),
                 });

@@ -1,7 +1,11 @@
 //! All integration tests in one binary: it links once.
 
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod configuration;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
@@ -11,6 +15,14 @@ mod relay;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod sdk;
+#[cfg(test)]
+mod secrecy;
+#[cfg(test)]
 mod selection;
 #[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod types;

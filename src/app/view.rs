@@ -231,6 +231,8 @@ impl View {
             alarm_attempts: self.alarm_attempts,
             oldest_unacked: delivery.and_then(|d| Some(self.moment(d.clock_start + d.core.oldest_unacked?))),
             max_unacked: self.max_unacked,
+            checkpoint_failures: delivery.map_or(0, |d| d.core.persist_failures),
+            checkpoint_failure: delivery.and_then(|d| d.core.persist_failure.clone()),
             halted: self
                 .halted
                 .borrow()
@@ -372,7 +374,7 @@ fn checkpoint(delivery: &PipelineStatus) -> Component {
 }
 
 fn position(delivery: &PipelineStatus, source: &SourceStatus) -> Option<PositionStatus> {
-    let durable = delivery.core.durable.as_ref()?;
+    let durable = delivery.saved.as_ref()?;
     Some(PositionStatus {
         gtid: durable.gtid_set.as_ref().map(ToString::to_string),
         file: durable.file.file.clone(),

@@ -136,7 +136,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("datahub.lifecycle_days", "DATAHUB_LIFECYCLE_DAYS", "3", Kind::Number(1, 7), "Days that a topic that is created keeps its records."),
     opt!("datahub.timeout_seconds", "DATAHUB_TIMEOUT_SECONDS", "30", Kind::Seconds(5, 120), "Limit for one request."),
 
-    opt!("delivery.batch_max_bytes", "BATCH_MAX_BYTES", "1m", Kind::Bytes(64 * KIB, LARGEST_BATCH), "Largest request before compression."),
+    opt!("delivery.batch_max_bytes", "BATCH_MAX_BYTES", "512k", Kind::Bytes(64 * KIB, LARGEST_BATCH), "Largest request before compression."),
     opt!("delivery.batch_max_records", "BATCH_MAX_RECORDS", "4000", Kind::Number(1, 10_000), "Most records of one request."),
     opt!("delivery.batch_linger_ms", "BATCH_LINGER_MS", "0", Kind::Millis(0, 10_000), "How long an idle shard waits for more records before it sends."),
     opt!("delivery.heap_size", "HEAP_SIZE", "512m", Kind::Bytes(16 * MIB, 64 * GIB), "Most bytes of rows held in memory by all stages together."),

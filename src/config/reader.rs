@@ -159,7 +159,7 @@ impl Reader<'_> {
     ) {
         let opt = options::find(key);
         let value = self.given(key).map(|given| {
-            let shown = opt.map_or_else(|| String::from("***"), |opt| opt.shown(&given.text));
+            let shown = opt.map_or_else(|| String::from("***"), |opt| self.raw.shown(opt, &given.text));
             format!("{shown:?} ({})", given.origin)
         });
         self.problems.push(Problem {

@@ -4,9 +4,19 @@
 use std::fmt::Write as _;
 
 use super::layers::Raw;
-use super::options::OPTIONS;
+use super::options::{Kind, OPTIONS, Opt};
 
 impl Raw {
+    /// A value as it may be printed; one that is also given as a secret is a secret in the wrong place.
+    pub(super) fn shown(&self, opt: &Opt, text: &str) -> String {
+        let secrets = OPTIONS.iter().filter(|opt| opt.kind == Kind::Secret);
+        let mut given = secrets.filter_map(|opt| self.values.get(opt.key));
+        if given.any(|secret| !secret.text.is_empty() && text.trim() == secret.text.trim()) {
+            return String::from("***");
+        }
+        opt.shown(text)
+    }
+
     /// Every option with its value and its origin. Never holds a secret.
     pub fn to_yaml(&self) -> String {
         let mut out = String::new();
@@ -25,7 +35,7 @@ impl Raw {
                 Some(given) if opt.kind.is_plain() && opt.kind.check(given.text.trim()).is_ok() => {
                     given.text.trim().to_owned()
                 }
-                Some(given) => quoted(&opt.shown(&given.text)),
+                Some(given) => quoted(&self.shown(opt, &given.text)),
             };
             let origin = given.map_or_else(|| String::from("not set"), |given| given.origin.to_string());
             line(

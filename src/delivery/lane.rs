@@ -6,6 +6,7 @@
 //! failure means: it is told.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ledger::Ledger;
@@ -151,12 +152,7 @@ impl Lane {
     }
 
     /// Puts the front of the queue in flight, as much as fits beside the watermark.
-    pub(super) fn send(
-        &mut self,
-        id: BatchId,
-        limits: Limits,
-        watermark: Option<std::sync::Arc<str>>,
-    ) -> Batch {
+    pub(super) fn send(&mut self, id: BatchId, limits: Limits, watermark: Option<Arc<str>>) -> Batch {
         let count = self.fitting(limits, watermark.as_ref().map_or(0, |w| w.len()));
         self.linger_until = None;
         self.stage = Stage::Sent { id, count };
@@ -186,7 +182,7 @@ impl Lane {
         count.max(1)
     }
 
-    fn front(&self, count: usize) -> Vec<Record> {
+    fn front(&self, count: usize) -> Arc<[Record]> {
         self.queue.iter().take(count).cloned().collect()
     }
 

@@ -108,6 +108,10 @@ pub struct Facts {
     pub oldest_unacked: Option<Duration>,
     /// So old it may become (`READY_MAX_UNACKED_SECONDS`).
     pub max_unacked: Duration,
+    /// Consecutive failures to write the checkpoint.
+    pub checkpoint_failures: u32,
+    /// The last of them.
+    pub checkpoint_failure: Option<Reason>,
     /// The failure that only a person can end.
     pub halted: Option<Failure>,
     /// Whether a stop is under way.
@@ -203,6 +207,8 @@ impl Facts {
         }
         self.source_trouble(now)
             .or_else(|| self.sink_trouble(now))
+            .or_else(|| self.checkpoint_trouble())
+            .or_else(|| self.unsettled())
             .or_else(|| self.passing_trouble())
             .unwrap_or_else(|| {
                 let summary = match self.oldest_unacked {
@@ -242,7 +248,7 @@ impl Facts {
             }
             SourceState::Connecting { .. } | SourceState::Streaming => {}
         }
-        if !self.position_resolved || !self.has_streamed {
+        if !self.has_streamed {
             return Some(Verdict::unready(
                 State::Starting,
                 "starting",
@@ -262,9 +268,34 @@ impl Facts {
 
     fn connecting(&self, state: State, code: &'static str, doing: &str) -> Verdict {
         match &self.source_failure {
-            Some(reason) => Verdict::unready(state, reason.code, format!("{doing}: {}", reason.message)),
+            Some(reason) => Verdict::unready(state, reason.code, format!("{doing}: {}", reason.message)).remedy(
+                "check that the database is up and can be reached at DATABASE_HOST and DATABASE_PORT; it is tried \
+                 again until it can",
+            ),
             None => Verdict::unready(state, code, doing),
         }
+    }
+
+    /// What keeps progress from being remembered. Rows flow all the same, so a few failures only show.
+    fn checkpoint_trouble(&self) -> Option<Verdict> {
+        let reason = self
+            .checkpoint_failure
+            .as_ref()
+            .filter(|_| self.checkpoint_failures > 0)?;
+        let verdict = Verdict {
+            ready: self.checkpoint_failures < self.alarm_attempts && self.position_resolved,
+            ..Verdict::unready(State::Degraded, reason.code, reason.message.clone())
+        };
+        Some(verdict.remedy(
+            "make room in DATA_DIR and see that it can be written to; records are delivered meanwhile, and a restart \
+             would repeat them",
+        ))
+    }
+
+    /// Ready is a promise that nothing is missed from here on: the start has to be on disk first.
+    fn unsettled(&self) -> Option<Verdict> {
+        (!self.position_resolved)
+            .then(|| Verdict::unready(State::Starting, "starting", "saving the position to start from"))
     }
 
     /// What keeps records from leaving.

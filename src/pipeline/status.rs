@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::delivery::Snapshot;
+use crate::position::Position;
 use crate::retry::{Failure, Reason};
 
 /// A loop's sign of life: touched at least once a second, whatever the loop waits for.
@@ -88,4 +89,6 @@ pub struct PipelineStatus {
     pub listings: CallHealth,
     /// Commit time of the newest row or boundary handed to the core, microseconds since 1970.
     pub source_ts_us: Option<u64>,
+    /// The position in the checkpoint file, once this process has written one.
+    pub saved: Option<Position>,
 }

@@ -93,13 +93,13 @@ fn rule(code: &str) -> Option<(&'static str, Verdict)> {
         "NoSuchProject" => (
             "datahub_no_such_project",
             Halt(
-                "create the project in the DataHub console or correct DATAHUB_PROJECT, and check that DATAHUB_ENDPOINT is its region",
+                "create the project in the DataHub console or correct DATAHUB_PROJECT (letters, digits and underscores, no hyphen), and check that DATAHUB_ENDPOINT is its region",
             ),
         ),
         "NoSuchTopic" => (
             NO_SUCH_TOPIC,
             Halt(
-                "create the topic (record type BLOB), set DATAHUB_CREATE_TOPIC=true, or correct DATAHUB_TOPIC",
+                "create the topic (record type BLOB), set DATAHUB_CREATE_TOPIC=true, or correct DATAHUB_TOPIC (letters, digits and underscores, no hyphen)",
             ),
         ),
         "Unauthorized" => (

@@ -36,6 +36,9 @@ pub struct Begin {
     pub position: Position,
     /// What the first file calls previous counts as read: nobody asked for it.
     pub adopt_previous: bool,
+    /// Whether the server itself, or an earlier run, vouches for the position. One that a person wrote may lie in
+    /// the middle of an event, which shows only when the server reads there: until then it must not be saved.
+    pub proven: bool,
     /// Transactions before this time are left out, microseconds since 1970.
     pub not_before: Option<u64>,
 }
@@ -61,6 +64,7 @@ pub async fn open(
             Begin {
                 position,
                 adopt_previous: false,
+                proven: true,
                 not_before: None,
             }
         }
@@ -177,6 +181,7 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
     let begin = |position, adopt_previous, not_before| Begin {
         position,
         adopt_previous,
+        proven: true,
         not_before,
     };
     let oldest = FilePosition {
@@ -212,7 +217,10 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
         StartPosition::File(file) => {
             let position = at(None, file);
             file_is_there(&position, facts)?;
-            Ok(begin(position, false, None))
+            Ok(Begin {
+                proven: false,
+                ..begin(position, false, None)
+            })
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Streaming {
     needs: Option<Needs>,
     next_head: Instant,
     progress: bool,
+    /// Whether the start may be saved before anything was read from there.
+    proven: bool,
 }
 
 /// A definition that the next event has to wait for.
@@ -42,11 +44,18 @@ struct Needs {
 }
 
 impl Streaming {
-    /// Starts on a dump that was just requested.
-    pub fn new(stream: BinlogStream, asking: Conn, flavour: Flavour, heartbeat: Duration) -> Self {
+    /// Starts on a dump that was just requested; `proven` as in [`Begin`](super::opening::Begin).
+    pub fn new(
+        stream: BinlogStream,
+        asking: Conn,
+        flavour: Flavour,
+        heartbeat: Duration,
+        proven: bool,
+    ) -> Self {
         Self {
             intake: Intake::new(stream, flavour, heartbeat),
             asking: Asking::new(asking),
+            proven,
             event: None,
             needs: None,
             next_head: Instant::now(),
@@ -95,6 +104,12 @@ impl Streaming {
             tally.event(header.kind, header.size);
             self.progress |= !is_introduction(&header);
             let fed = feed.event(&header, taken.body())?;
+            // The server accepts the start: it can be saved now, and not at the first heartbeat.
+            let saves = self.proven && !feed.tracker().before_start();
+            if header.kind == kind::FORMAT_DESCRIPTION && fed == Fed::Quiet && saves {
+                publisher.received(feed, tally);
+                return Ok(Step::Boundary);
+            }
             if let Some(step) = self.outcome(fed, feed, taken) {
                 return Ok(step);
             }

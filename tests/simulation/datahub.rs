@@ -119,7 +119,7 @@ impl Datahub {
     pub(super) fn probe(&mut self, batch: &Batch) -> Probe {
         let log = &self.find(&batch.shard).log;
         let run_from = |first: usize| {
-            let pairs = log[first..].iter().zip(&batch.records);
+            let pairs = log[first..].iter().zip(batch.records.iter());
             pairs.take_while(|(stored, sent)| stored.id == sent.id).count()
         };
         Probe::Holds((0..log.len()).map(run_from).max().unwrap_or(0))

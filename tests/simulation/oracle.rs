@@ -153,7 +153,7 @@ impl Oracle {
                 batch.shard
             );
         }
-        for record in &batch.records {
+        for record in batch.records.iter() {
             let row = self.row_of(record);
             assert!(!self.told[row], "row {row} is sent although it is resolved");
         }
@@ -266,7 +266,7 @@ impl Oracle {
 
     /// A request of these rows may be stored after the core has looked for it.
     pub(super) fn excuse(&mut self, batch: &Batch) {
-        for record in &batch.records {
+        for record in batch.records.iter() {
             let row = self.row_of(record);
             self.excused[row] += 1;
         }

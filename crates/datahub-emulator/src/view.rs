@@ -202,10 +202,16 @@ impl Emulator {
         within: Duration,
     ) -> Result<u64, u64> {
         let mut stored = self.shared.stored.subscribe();
-        let enough = stored.wait_for(|_| self.count(project, topic).unwrap_or(0) >= count);
-        let met = tokio::time::timeout(within, enough)
-            .await
-            .is_ok_and(|result| result.is_ok());
+        // Looked at between two changes, not while one is held: a put holds the world when it announces one.
+        let enough = async {
+            while self.count(project, topic).unwrap_or(0) < count {
+                if stored.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        let met = tokio::time::timeout(within, enough).await == Ok(true);
         let held = self.count(project, topic).unwrap_or(0);
         if met { Ok(held) } else { Err(held) }
     }

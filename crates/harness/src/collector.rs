@@ -62,6 +62,13 @@ impl Settings {
             .env("DATA_DIR", data))
     }
 
+    /// Another monitoring port than the free one that was chosen.
+    #[must_use]
+    pub fn on_port(mut self, port: u16) -> Settings {
+        self.port = port;
+        self.env("MONITORING_PORT", port.to_string())
+    }
+
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Settings {
@@ -115,6 +122,11 @@ impl Settings {
     /// The working directory, where the output files are as well.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The monitoring port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// What a person would type to get the same.

@@ -5,6 +5,7 @@
 //! must not rest on what it judges.
 
 pub mod collector;
+pub mod figures;
 pub mod latency;
 pub mod oracle;
 pub mod ports;

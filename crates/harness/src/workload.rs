@@ -111,6 +111,16 @@ impl Workload {
         })
     }
 
+    /// The same workload, its keys and its log, with another pause of every writer after each transaction.
+    #[must_use]
+    pub fn with_pause(&self, pause: Duration) -> Workload {
+        let plan = Plan {
+            pause,
+            ..self.plan.clone()
+        };
+        Workload { plan, ..self.clone() }
+    }
+
     /// What was committed; grows while the workload runs.
     pub fn log(&self) -> Arc<CommitLog> {
         Arc::clone(&self.log)

@@ -21,6 +21,8 @@ fn well() -> Facts {
         alarm_attempts: 3,
         oldest_unacked: None,
         max_unacked: at(30),
+        checkpoint_failures: 0,
+        checkpoint_failure: None,
         halted: None,
         draining: false,
         ticks: vec![("source", at(1000)), ("pipeline", at(1000))],
@@ -72,8 +74,39 @@ fn starting_until_it_streams_from_a_settled_position() {
     expect(&facts, 1000, State::Starting, "starting", false);
     facts.source_failure = Some(reason("access_denied"));
     expect(&facts, 1000, State::Starting, "access_denied", false);
+    assert!(Verdict::of(&facts, at(1000)).remedy.is_some());
     facts.source = SourceState::Streaming;
     expect(&facts, 1000, State::Starting, "starting", false);
+    (facts.has_streamed, facts.last_byte) = (true, Some(at(1000)));
+    expect(&facts, 1000, State::Starting, "starting", false);
+}
+
+#[test]
+fn a_destination_that_is_away_from_the_beginning_is_named() {
+    let facts = Facts {
+        position_resolved: false,
+        datahub_failing_since: Some(at(990)),
+        datahub_failures: 3,
+        datahub_failure: Some(reason("datahub_unreachable")),
+        ..well()
+    };
+    expect(&facts, 1000, State::Degraded, "sink_unavailable", false);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_shows() {
+    let mut facts = Facts {
+        checkpoint_failures: 1,
+        checkpoint_failure: Some(reason("checkpoint_write")),
+        ..well()
+    };
+    expect(&facts, 1000, State::Degraded, "checkpoint_write", true);
+    assert!(Verdict::of(&facts, at(1000)).remedy.is_some());
+    facts.checkpoint_failures = 3;
+    expect(&facts, 1000, State::Degraded, "checkpoint_write", false);
+    facts.checkpoint_failures = 1;
+    facts.position_resolved = false;
+    expect(&facts, 1000, State::Degraded, "checkpoint_write", false);
 }
 
 #[test]

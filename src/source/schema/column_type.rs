@@ -63,7 +63,8 @@ fn simple(
     let small = |n: Option<usize>| n.and_then(|n| u8::try_from(n).ok());
     let unsigned = suffix.contains("unsigned") || suffix.contains("zerofill");
     let integer = |bytes, wire| declared(ColumnKind::Integer { bytes, unsigned }, wire);
-    let digits = small(Some(first.unwrap_or(0)))?;
+    // Read where it is a number of digits: elsewhere the same place holds a length that has no such bound.
+    let digits = || small(Some(first.unwrap_or(0)));
     let text = |wire, binary: ColumnKind| match charset {
         None | Some("binary") => Ok(declared(binary, wire)),
         Some(name) => match charset_of(name) {
@@ -89,9 +90,9 @@ fn simple(
             declared(ColumnKind::Bit { bits }, &[16])
         }
         "date" => declared(ColumnKind::Date, &[10, 14]),
-        "datetime" => declared(ColumnKind::DateTime { digits }, &[18, 12]),
-        "timestamp" => declared(ColumnKind::Timestamp { digits }, &[17, 7]),
-        "time" => declared(ColumnKind::Time { digits }, &[19, 11]),
+        "datetime" => declared(ColumnKind::DateTime { digits: digits()? }, &[18, 12]),
+        "timestamp" => declared(ColumnKind::Timestamp { digits: digits()? }, &[17, 7]),
+        "time" => declared(ColumnKind::Time { digits: digits()? }, &[19, 11]),
         "year" => declared(ColumnKind::Year, &[13]),
         "char" => {
             let length = first.unwrap_or(1);
@@ -279,6 +280,7 @@ mod tests {
             }
         );
         assert_eq!(kind("varchar(10)", None), ColumnKind::Binary);
+        assert_eq!(kind("varbinary(65000)", None), ColumnKind::Binary);
         assert_eq!(kind("binary(3)", None), ColumnKind::FixedBinary { length: 3 });
         assert_eq!(kind("json", None), ColumnKind::Json);
         assert_eq!(kind("inet6", None), ColumnKind::Inet6);
