@@ -284,7 +284,7 @@ gone() { equal "false $2" "$(inspect "$(container "$1")" '{{.State.Running}} {{.
 check "EXIT_ON_HALT: exit 1 where the topic is missing" eventually 30 gone halting 1
 run halted --env DATAHUB_TOPIC=nothing --env DATAHUB_CONSUMER_GROUP=halted
 check "without: alive, not ready, and /health says why" eventually 30 contains_health halted datahub_no_such_topic
-check "…" curl -fsS "http://$(address "$(container halted)"):8080/health/live"
+check "and /health/live still answers 200" get halted /health/live
 
 echo "-- stopping"
 stops() { # NAME: docker stop with the engine's own ten seconds must end in exit 0
@@ -294,9 +294,9 @@ stops() { # NAME: docker stop with the engine's own ten seconds must end in exit
 }
 insert "6, 'last before the stop'"
 check "docker stop: exit 0 in under 10 s" stops guide
-check "docker stop: what was committed before is delivered" delivered 'last before the stop'
 docker start "$guide" >/dev/null
 check "and started again, it continues" ready guide
+check "with what was committed just before the stop" eventually 20 delivered 'last before the stop'
 run stuck --env DATAHUB_CONSUMER_GROUP=stuck
 ready stuck || true
 refuse_puts
@@ -310,7 +310,11 @@ ready quick_stop || true
 refuse_puts
 insert "8, 'undeliverable too'"
 eventually 10 at_least quick_stop cdc_retries_total 1 || true
-check "SHUTDOWN_TIMEOUT_SECONDS: 1 s is kept" test "$(milliseconds docker stop "$(container quick_stop)")" -lt 3500
+gives_up_after_a_second() {
+  local took
+  took=$(milliseconds docker stop "$(container quick_stop)") && [ "$took" -ge 1000 ] && [ "$took" -lt 4000 ]
+}
+check "SHUTDOWN_TIMEOUT_SECONDS: 1 s is kept" gives_up_after_a_second
 heal
 
 echo "-- the health check"

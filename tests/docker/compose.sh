@@ -46,11 +46,11 @@ check "no secret in what the engine knows of the containers" lacks \
   "$(for s in mysql datahub cdc-collector; do docker inspect "$(container "$s")"; done)" demo-relay-password demo-access-key demo-root-password
 check "the collector's account may read and nothing more" lacks \
   "$(docker exec "$(container mysql)" sh -c "mysql -h127.0.0.1 -ucdc -p\"\$(cat /run/secrets/database_password)\" -e 'SHOW GRANTS'")" 'ALL PRIVILEGES' INSERT SUPER
-check "down and up again: the checkpoint is kept" up stop --timeout 30 cdc-collector
-check "…" equal 0 "$(inspect "$(up ps --all --quiet cdc-collector 2>/dev/null || up ps --quiet cdc-collector)" '{{.State.ExitCode}}')"
+check "the collector stops" up stop --timeout 30 cdc-collector
+check "with exit code 0" equal 0 "$(inspect "$(up ps --all --quiet cdc-collector 2>/dev/null || up ps --quiet cdc-collector)" '{{.State.ExitCode}}')"
 sql "INSERT INTO items (name, price) VALUES ('while it was stopped', 1)"
-check "…" up start cdc-collector
-check "a row from meanwhile arrives" eventually 60 arrived 'while it was stopped'
+check "and starts" up start cdc-collector
+check "a row from meanwhile arrives: the checkpoint was kept" eventually 60 arrived 'while it was stopped'
 check "down removes it all" up down --volumes --timeout 30
 
 echo "-- monitoring"
