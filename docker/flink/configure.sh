@@ -74,7 +74,9 @@ check_dir() {
   if ! [[ $dir =~ ^[a-z][a-z0-9+.-]*:/[^[:space:]]+$ ]]; then
     problem "$name=$dir is not a URI; write file:///path, s3://bucket/path, …"
   elif [[ $dir == file:* ]]; then
-    check_writable "$name" "/${dir#file:*/}"
+    dir=${dir#file:}
+    while [[ $dir == //* ]]; do dir=${dir#/}; done
+    check_writable "$name" "$dir"
   fi
 }
 

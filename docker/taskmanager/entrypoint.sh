@@ -41,7 +41,7 @@ divide_memory() {
   fi
   if [ "$heap" -gt "$room" ]; then
     heap=$room
-    note "JVM heap is $((heap / mib))m, not TASK_MANAGER_HEAP_SIZE=$TASK_MANAGER_HEAP_SIZE: that is what managed memory of $TASK_MANAGER_MEMORY_MANAGED_SIZE, network of $((network / mib))m and the JVM's own $(((process - flink + 128 * mib) / mib))m leave of TASK_MANAGER_MEMORY_PROCESS_SIZE=$TASK_MANAGER_MEMORY_PROCESS_SIZE"
+    [ "$problems" != 0 ] || note "JVM heap is $((heap / mib))m, not TASK_MANAGER_HEAP_SIZE=$TASK_MANAGER_HEAP_SIZE: that is what managed memory of $TASK_MANAGER_MEMORY_MANAGED_SIZE, network of $((network / mib))m and the JVM's own $(((process - flink + 128 * mib) / mib))m leave of TASK_MANAGER_MEMORY_PROCESS_SIZE=$TASK_MANAGER_MEMORY_PROCESS_SIZE"
   fi
   # Flink keeps 128m of the heap for itself.
   TASK_HEAP_SIZE=$((heap / mib - 128))m
