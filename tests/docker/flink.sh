@@ -161,6 +161,13 @@ start tm3 "$tm" --env TASK_MANAGER_NETWORK_MEMORY_MIN=160m --env TASK_MANAGER_ME
 direct() { contains "$(arguments tm3)" -XX:MaxDirectMemorySize=30198988; }
 check "TASK_MANAGER_NETWORK_MEMORY_MIN" eventually 30 direct
 docker rm --force --volumes "$(name tm3)" >/dev/null
+# The two ways that docs/FLINK.md gives to the whole heap.
+start tm4 "$tm" --env TASK_MANAGER_MEMORY_PROCESS_SIZE=2400m
+start tm5 "$tm" --env TASK_MANAGER_MEMORY_MANAGED_SIZE=0m
+whole_heap() { contains "$(arguments "$1")" -Xmx1073741824 TaskManagerRunner; }
+check "TASK_MANAGER_HEAP_SIZE is kept in a process of 2400m" eventually 30 whole_heap tm4
+check "TASK_MANAGER_HEAP_SIZE is kept without managed memory" eventually 30 whole_heap tm5
+docker rm --force --volumes "$(name tm4)" "$(name tm5)" >/dev/null
 
 echo "-- metrics, logs, health"
 metrics() { curl -fsS --max-time 5 "http://$(address "$(name "$1")"):$2/metrics"; }
