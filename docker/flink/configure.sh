@@ -104,7 +104,6 @@ check_common() {
   : "${JOB_MANAGER_RPC_PORT:=6123}" "${CHECKPOINT_DIR:=file:///opt/flink/checkpoints}" "${EXTRA_JAVA_OPTS:=}"
   : "${HA_MODE:=NONE}" "${HA_ZOOKEEPER_QUORUM:=}" "${HA_CLUSTER_ID:=/default}" "${HA_STORAGE_DIR:=}"
   check_host JOB_MANAGER_RPC_ADDRESS
-  check_number JOB_MANAGER_RPC_PORT 1 65535 "a port"
   check_java_options
   case ${HA_MODE^^} in
     NONE) HA_ZOOKEEPER_QUORUM='' HA_STORAGE_DIR='' ;;
@@ -152,7 +151,8 @@ start() {
   # glibc's allocator fragments under RocksDB until the process outgrows its container.
   local allocator
   for allocator in /usr/lib/*/libjemalloc.so*; do
-    [ ! -e "$allocator" ] || export LD_PRELOAD=$allocator
+    if [ -e "$allocator" ]; then export LD_PRELOAD=$allocator; fi
+    break
   done
   exec "$home/bin/$1.sh" start-foreground
 }

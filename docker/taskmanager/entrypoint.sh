@@ -48,6 +48,7 @@ divide_memory() {
 }
 
 check_common
+check_number JOB_MANAGER_RPC_PORT 1 65535 "a port"
 check_ports 9249 8080 TASK_MANAGER_RPC_PORT TASK_MANAGER_DATA_PORT
 check_number TASK_MANAGER_NUMBER_OF_TASK_SLOTS 1 1024 "a number of slots"
 sound=yes

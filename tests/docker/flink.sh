@@ -52,7 +52,7 @@ check "JobManager: volumes" equal "/opt/flink/checkpoints /opt/flink/logs /opt/f
 check "TaskManager: volume" equal "/opt/flink/data" "$(volumes_of "$tm")"
 check "another command is run as it is" equal 9999 "$(docker run --rm "$jm" id -u)"
 
-# One cluster with the guide's defaults, one with every variable changed. They start together, to wait once.
+# One cluster with the guide's defaults, one with every variable changed.
 echo "-- clusters"
 for volume in checkpoints savepoints data; do
   volumes+=("$(name "$volume")")
@@ -62,22 +62,21 @@ began=$SECONDS
 start jm "$jm" --network-alias jobmanager --restart unless-stopped --publish 127.0.0.1::8081 \
   --env JOB_MANAGER_RPC_ADDRESS=jobmanager "${shared[@]}" --volume "$(name savepoints):/opt/flink/savepoints"
 start tm "$tm" --restart unless-stopped "${shared[@]}"
+slots() { equal "$2" "$(rest "$1" /overview "${3:-8081}" | jq -c '[.taskmanagers, ."slots-total"]')"; }
+check "with the defaults a TaskManager with 4 slots registers within 60 s" eventually 60 slots jm '[1,4]'
+printf '          ready %d s after docker run\n' $((SECONDS - began))
 changed=(
   --env JOB_MANAGER_RPC_ADDRESS=master --env JOB_MANAGER_RPC_PORT=7123 --health-interval 2s --health-timeout 2s
   --env "EXTRA_JAVA_OPTS=-Dpipeline.test=changed -XX:+UseSerialGC"
 )
 start jm2 "$jm" --network-alias master "${changed[@]}" --env JOB_MANAGER_HEAP_SIZE=512m --env REST_PORT=9081 \
   --env BLOB_SERVER_PORT=7124 --env PARALLELISM_DEFAULT=2 --env CHECKPOINT_INTERVAL=1000 --env STATE_BACKEND=rocksdb \
-  --env CHECKPOINT_DIR=file:///opt/flink/data/checkpoints --env SAVEPOINT_DIR=file:///opt/flink/data/savepoints "${shared[@]}"
+  --env "FLINK_PROPERTIES=web.cancel.enable: false" --env CHECKPOINT_DIR=file:///opt/flink/data/checkpoints --env SAVEPOINT_DIR=file:///opt/flink/data/savepoints "${shared[@]}"
 start tm2 "$tm" "${changed[@]}" --env TASK_MANAGER_HEAP_SIZE=320m --env TASK_MANAGER_MEMORY_PROCESS_SIZE=1400m \
   --env TASK_MANAGER_MEMORY_MANAGED_SIZE=128m --env TASK_MANAGER_NUMBER_OF_TASK_SLOTS=2 --env TASK_MANAGER_RPC_PORT=7122 \
   --env TASK_MANAGER_DATA_PORT=7121 --env TASK_MANAGER_NETWORK_MEMORY_MIN=32m --env TASK_MANAGER_NETWORK_MEMORY_MAX=48m \
   "${shared[@]}"
-
-slots() { equal "$2" "$(rest "$1" /overview "${3:-8081}" | jq -c '[.taskmanagers, ."slots-total"]')"; }
-check "a TaskManager with 4 slots registers with the defaults" eventually 60 slots jm '[1,4]'
-printf '          ready %d s after docker run\n' $((SECONDS - began))
-check "a TaskManager with 2 slots registers with changed values" eventually 60 slots jm2 '[1,2]' 9081
+check "with changed values a TaskManager with 2 slots registers" eventually 120 slots jm2 '[1,2]' 9081
 
 echo "-- values that Flink cannot take"
 # refuses WHAT IMAGE TEXT VARIABLE=VALUE…: one line, exit code 78, no JVM.
@@ -91,6 +90,7 @@ refused() {
 refuses() { check "refused: ${*:3}" refused "$@"; }
 refuses "$jm" "JOB_MANAGER_HEAP_SIZE=lots is not a size" JOB_MANAGER_HEAP_SIZE=lots
 refuses "$jm" "JOB_MANAGER_HEAP_SIZE=1024 is less than 128m" JOB_MANAGER_HEAP_SIZE=1024
+refuses "$jm" "JOB_MANAGER_RPC_PORT=0 is not a port" JOB_MANAGER_RPC_PORT=0
 refuses "$jm" "REST_PORT=80810 is not a port" REST_PORT=80810
 refuses "$jm" "REST_PORT=6123 is taken by JOB_MANAGER_RPC_PORT" REST_PORT=6123
 refuses "$jm" "BLOB_SERVER_PORT=9249 is taken by the metrics endpoint" BLOB_SERVER_PORT=9249
@@ -109,6 +109,8 @@ refuses "$tm" "TASK_MANAGER_MEMORY_PROCESS_SIZE=1g is" TASK_MANAGER_MEMORY_PROCE
 refuses "$tm" "TASK_MANAGER_MEMORY_MANAGED_SIZE=half is not a size" TASK_MANAGER_MEMORY_MANAGED_SIZE=half
 refuses "$tm" "TASK_MANAGER_NETWORK_MEMORY_MIN=512m is larger" TASK_MANAGER_NETWORK_MEMORY_MIN=512m TASK_MANAGER_MEMORY_PROCESS_SIZE=4g
 refuses "$tm" "TASK_MANAGER_NUMBER_OF_TASK_SLOTS=four is not" TASK_MANAGER_NUMBER_OF_TASK_SLOTS=four
+refuses "$tm" "JOB_MANAGER_RPC_PORT=rpc is not a port" JOB_MANAGER_RPC_PORT=rpc
+refuses "$tm" "TASK_MANAGER_RPC_PORT=8080 is taken by the metrics endpoint" TASK_MANAGER_RPC_PORT=8080
 refuses "$tm" "TASK_MANAGER_DATA_PORT=6122 is taken by" TASK_MANAGER_DATA_PORT=6122
 refuses "$tm" "JOB_MANAGER_RPC_ADDRESS=a b is not a host name" "JOB_MANAGER_RPC_ADDRESS=a b"
 all_at_once() {
@@ -152,6 +154,7 @@ check "CHECKPOINT_INTERVAL" set_to jm2 execution.checkpointing.interval 1000 908
 check "CHECKPOINT_DIR" set_to jm2 execution.checkpointing.dir file:///opt/flink/data/checkpoints 9081
 check "SAVEPOINT_DIR" set_to jm2 execution.checkpointing.savepoint-dir file:///opt/flink/data/savepoints 9081
 check "STATE_BACKEND" set_to jm2 state.backend.type rocksdb 9081
+check "FLINK_PROPERTIES" set_to jm2 web.cancel.enable false 9081
 check "TASK_MANAGER_RPC_PORT, TASK_MANAGER_DATA_PORT" equal "7122 7121" "$(task_ports jm2 9081)"
 check "they are listened on" all_listen tm2 7122 7121
 check "TASK_MANAGER_* sizes: 1400m, 128m managed, 48m network, 320m heap" equal '[1400,128,48,320]' "$(memory jm2 9081)"
