@@ -28,8 +28,16 @@ setting() { rest "$1" /jobmanager/config "${3:-8081}" | jq -r --arg key "$2" '.[
 set_to() { equal "$3" "$(setting "$1" "$2" "${4:-8081}")"; } # JOBMANAGER KEY VALUE [PORT]
 arguments() { within "$1" sh -c 'tr "\0" " " </proc/$(pgrep -o java)/cmdline'; }
 listens() { timeout 5 bash -c ": <>/dev/tcp/$(address "$(name "$1")")/$2"; }
-all_listen() { local port; for port in "${@:2}"; do listens "$1" "$port" || { echo "nothing listens on $port"; return 1; }; done; }
-healthcheck() { docker inspect "$1" | jq -ce '.[0].Config.Healthcheck | [.Test, .Interval / 1e9, .Timeout / 1e9, .StartPeriod / 1e9, .Retries]'; }
+all_listen() {
+  local port
+  for port in "${@:2}"; do
+    listens "$1" "$port" || { echo "nothing listens on $port"; return 1; }
+  done
+}
+healthcheck() {
+  docker inspect "$1" |
+    jq -ce '.[0].Config.Healthcheck | [.Test, .Interval / 1e9, .Timeout / 1e9, .StartPeriod / 1e9, .Retries]'
+}
 exposed() { docker inspect "$1" | jq -r '.[0].Config.ExposedPorts | keys | join(" ")'; }
 volumes_of() { docker inspect "$1" | jq -r '.[0].Config.Volumes | keys | join(" ")'; }
 
@@ -71,7 +79,8 @@ changed=(
 )
 start jm2 "$jm" --network-alias master "${changed[@]}" --env JOB_MANAGER_HEAP_SIZE=512m --env REST_PORT=9081 \
   --env BLOB_SERVER_PORT=7124 --env PARALLELISM_DEFAULT=2 --env CHECKPOINT_INTERVAL=1000 --env STATE_BACKEND=rocksdb \
-  --env "FLINK_PROPERTIES=web.cancel.enable: false" --env CHECKPOINT_DIR=file:///opt/flink/data/checkpoints --env SAVEPOINT_DIR=file:///opt/flink/data/savepoints "${shared[@]}"
+  --env CHECKPOINT_DIR=file:///opt/flink/data/checkpoints --env SAVEPOINT_DIR=file:///opt/flink/data/savepoints \
+  --env "FLINK_PROPERTIES=web.cancel.enable: false" "${shared[@]}"
 start tm2 "$tm" "${changed[@]}" --env TASK_MANAGER_HEAP_SIZE=320m --env TASK_MANAGER_MEMORY_PROCESS_SIZE=1400m \
   --env TASK_MANAGER_MEMORY_MANAGED_SIZE=128m --env TASK_MANAGER_NUMBER_OF_TASK_SLOTS=2 --env TASK_MANAGER_RPC_PORT=7122 \
   --env TASK_MANAGER_DATA_PORT=7121 --env TASK_MANAGER_NETWORK_MEMORY_MIN=32m --env TASK_MANAGER_NETWORK_MEMORY_MAX=48m \
@@ -135,14 +144,23 @@ check "STATE_BACKEND" set_to jm state.backend.type hashmap
 check "HA_MODE" set_to jm high-availability.type NONE
 check "HA_CLUSTER_ID" set_to jm high-availability.cluster-id /default
 check "JOB_MANAGER_HEAP_SIZE" contains "$(arguments jm)" -Xmx1073741824
-memory() { rest "$1" /taskmanagers "${2:-8081}" | jq -c '.taskmanagers[0].memoryConfiguration | [.totalProcessMemory, .managedMemory, .networkMemory, .frameworkHeap + .taskHeap] | map(. / 1048576 | floor)'; }
+memory() { # JOBMANAGER [PORT]: process, managed, network, heap in MB
+  rest "$1" /taskmanagers "${2:-8081}" |
+    jq -c '.taskmanagers[0].memoryConfiguration
+      | [.totalProcessMemory, .managedMemory, .networkMemory, .frameworkHeap + .taskHeap] | map(. / 1048576 | floor)'
+}
 check "TASK_MANAGER_* sizes: 1728m, 512m managed, 128m network, 512m heap" equal '[1728,512,128,512]' "$(memory jm)"
 check "the log says why the heap is not 1024m" contains "$(docker logs "$(name tm)" 2>&1)" "JVM heap is 512m, not TASK_MANAGER_HEAP_SIZE=1024m"
-task_ports() { rest "$1" /taskmanagers "${2:-8081}" | jq -r '.taskmanagers[0] | "\(.path | capture(":(?<port>[0-9]+)/").port) \(.dataPort)"'; }
+task_ports() { # JOBMANAGER [PORT]
+  rest "$1" /taskmanagers "${2:-8081}" |
+    jq -r '.taskmanagers[0] | "\(.path | capture(":(?<port>[0-9]+)/").port) \(.dataPort)"'
+}
 check "TASK_MANAGER_RPC_PORT, TASK_MANAGER_DATA_PORT" equal "6122 6121" "$(task_ports jm)"
-check "without JOB_MANAGER_RPC_ADDRESS it is localhost" contains \
-  "$(docker run --rm --entrypoint bash "$jm" -c 'sed "s/^  exec .*/  exit 0/" /opt/realtime-pipeline/configure.sh >/tmp/c; sed "s|^. /opt.*|. /tmp/c|" /opt/realtime-pipeline/entrypoint.sh >/tmp/e; bash /tmp/e; cat /opt/flink/conf/flink-conf.yaml')" \
-  "jobmanager.rpc.address: localhost"
+written() { within "$1" grep -qx "$2" /opt/flink/conf/flink-conf.yaml; }
+start jm3 "$jm"
+check "JOB_MANAGER_RPC_ADDRESS of a JobManager that is not told" eventually 20 written jm3 "jobmanager.rpc.address: localhost"
+docker rm --force --volumes "$(name jm3)" >/dev/null
+check "JOB_MANAGER_RPC_ADDRESS of a TaskManager that is not told" written tm "jobmanager.rpc.address: jobmanager"
 
 echo "-- every variable changed"
 check "JOB_MANAGER_RPC_ADDRESS" set_to jm2 jobmanager.rpc.address master 9081
