@@ -38,6 +38,10 @@ pub const GRANT_REPLICATION: &str = "run GRANT REPLICATION SLAVE, REPLICATION CL
 pub const GRANT_SELECT: &str =
     "run GRANT SELECT ON the captured schema.* TO the account in DATABASE_USERNAME, then restart";
 
+/// MySQL names a plugin at random for accounts that do not exist, so that nobody can find out which do.
+const GIVE_PLUGIN: &str = "correct DATABASE_USERNAME (MySQL answers like this for an unknown account, too), or give \
+                           the account caching_sha2_password or mysql_native_password";
+
 /// Longest piece of a server's text that is repeated, in characters; servers send at most 512 bytes.
 const MAX_TEXT: usize = 512;
 
@@ -132,10 +136,7 @@ fn of_server(error: &ServerError) -> Failure {
             "host_not_allowed",
             "create the account for this client's address (CREATE USER 'name'@'address')",
         ),
-        1251 | 2059 => halt(
-            "auth_plugin_unsupported",
-            "give the account mysql_native_password or caching_sha2_password",
-        ),
+        1251 | 2059 => halt("auth_plugin_unsupported", GIVE_PLUGIN),
         1820 | 1862 => halt(
             "password_expired",
             "set a new password for the account and put it into DATABASE_PASSWORD",
@@ -181,7 +182,7 @@ fn of_driver(error: &DriverError) -> Failure {
         | DriverError::CleartextPluginDisabled => Failure::halt(
             "auth_plugin_unsupported",
             one_line(&error.to_string()),
-            "give the account mysql_native_password or caching_sha2_password",
+            GIVE_PLUGIN,
         ),
         DriverError::PacketTooLarge => Failure::halt(
             "packet_too_large",
