@@ -235,7 +235,5 @@ pub enum ChangeEvent<'a> {
     Filtered {
         /// What happened.
         operation: Operation,
-        /// When; microseconds since 1970.
-        ts_us: u64,
     },
 }

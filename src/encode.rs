@@ -93,7 +93,6 @@ pub struct Encoder {
     next_seq: Seq,
     decoded: u64,
     filtered: u64,
-    source_ts_us: Option<u64>,
 }
 
 impl Encoder {
@@ -110,7 +109,6 @@ impl Encoder {
             next_seq: 0,
             decoded: 0,
             filtered: 0,
-            source_ts_us: None,
         }
     }
 
@@ -124,18 +122,11 @@ impl Encoder {
     /// # Errors
     /// If a value cannot be read or represented. The encoder is then as it was before.
     pub fn push(&mut self, event: &ChangeEvent<'_>) -> Result<(), EncodeError> {
-        let ts_us = match event {
-            ChangeEvent::Row(row) => {
-                self.push_row(row)?;
-                row.meta.ts_us
-            }
-            ChangeEvent::Filtered { ts_us, .. } => {
-                self.filtered += 1;
-                *ts_us
-            }
-        };
+        match event {
+            ChangeEvent::Row(row) => self.push_row(row)?,
+            ChangeEvent::Filtered { .. } => self.filtered += 1,
+        }
         self.decoded += 1;
-        self.source_ts_us = self.source_ts_us.max(Some(ts_us));
         Ok(())
     }
 
@@ -238,7 +229,6 @@ impl Encoder {
             end,
             decoded: std::mem::take(&mut self.decoded),
             filtered: std::mem::take(&mut self.filtered),
-            source_ts_us: self.source_ts_us.take(),
         }
     }
 }

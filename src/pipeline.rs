@@ -91,7 +91,6 @@ pub struct Pipeline<S> {
     running: FuturesUnordered<BoxFuture<'static, Answer>>,
     puts: CallHealth,
     listings: CallHealth,
-    source_ts_us: Option<u64>,
     /// The position in the checkpoint file, once this process has written one.
     saved: Option<Position>,
     clock_start: Instant,
@@ -118,7 +117,6 @@ impl<S: Sink> Pipeline<S> {
             halted: None,
             puts: CallHealth::default(),
             listings: CallHealth::default(),
-            source_ts_us: None,
             saved: None,
         });
         let pipeline = Self {
@@ -129,7 +127,6 @@ impl<S: Sink> Pipeline<S> {
             running: FuturesUnordered::new(),
             puts: CallHealth::default(),
             listings: CallHealth::default(),
-            source_ts_us: None,
             saved: None,
             clock_start,
             status,
@@ -186,7 +183,6 @@ impl<S: Sink> Pipeline<S> {
 
     fn admit(&mut self, arrival: Arrival) {
         self.gauges.decoded(arrival.operations);
-        self.source_ts_us = self.source_ts_us.max(arrival.chunk.source_ts_us);
         let now = self.now();
         self.core.handle_chunk(now, arrival.chunk);
     }
@@ -343,7 +339,6 @@ impl<S: Sink> Pipeline<S> {
             halted: self.core.halted().cloned(),
             puts: self.puts.clone(),
             listings: self.listings.clone(),
-            source_ts_us: self.source_ts_us,
             saved: self.saved.clone(),
         });
     }

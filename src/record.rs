@@ -70,8 +70,6 @@ pub struct Chunk {
     pub decoded: u64,
     /// Rows that the table filter left out.
     pub filtered: u64,
-    /// Commit time of the newest row or boundary in it, microseconds since 1970; `None` if it has none.
-    pub source_ts_us: Option<u64>,
 }
 
 impl Chunk {

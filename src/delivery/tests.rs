@@ -66,7 +66,6 @@ fn chunk(first: u64, behind: u64) -> Chunk {
         end: position(behind),
         decoded: behind - first,
         filtered: 0,
-        source_ts_us: None,
     }
 }
 

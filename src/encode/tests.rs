@@ -127,7 +127,6 @@ fn the_envelope_byte_by_byte() {
     );
     assert_eq!(std::str::from_utf8(&chunk.records[0].payload).unwrap(), expected);
     assert_eq!(chunk.records[0].id.to_string(), "uuid:7:5");
-    assert_eq!(chunk.source_ts_us, Some(1_700_000_000_123_456));
 }
 
 #[test]
@@ -289,7 +288,6 @@ proptest! {
                     encoder
                         .push(&ChangeEvent::Filtered {
                             operation: Operation::Create,
-                            ts_us: ordinal,
                         })
                         .unwrap();
                     filtered += 1;

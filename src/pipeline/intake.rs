@@ -45,7 +45,7 @@ impl Operations {
     fn count(&mut self, event: &ChangeEvent<'_>) {
         let operation = match event {
             ChangeEvent::Row(row) => row.operation,
-            ChangeEvent::Filtered { operation, .. } => *operation,
+            ChangeEvent::Filtered { operation } => *operation,
         };
         let counter = match operation {
             Operation::Create => &mut self.created,
@@ -218,7 +218,6 @@ impl Intake {
                 end,
                 decoded: 0,
                 filtered: 0,
-                source_ts_us: None,
             },
         };
         self.moved = false;

@@ -87,8 +87,6 @@ pub struct PipelineStatus {
     pub puts: CallHealth,
     /// Shard listings: made now and then even when nothing is to be put, so that a dead sink is noticed.
     pub listings: CallHealth,
-    /// Commit time of the newest row or boundary handed to the core, microseconds since 1970.
-    pub source_ts_us: Option<u64>,
     /// The position in the checkpoint file, once this process has written one.
     pub saved: Option<Position>,
 }

@@ -328,7 +328,6 @@ impl Feed {
                 }),
                 None => ChangeEvent::Filtered {
                     operation: event.operation,
-                    ts_us: meta.ts_us,
                 },
             })?;
             // Not before: a row that `f` did not take leaves no trace.

@@ -52,7 +52,7 @@ fn show(event: &ChangeEvent<'_>) -> String {
             let (id, meta) = (&row.schema.id, row.meta);
             format!("{} {id} {}:{}", row.operation.letter(), meta.transaction, row.row)
         }
-        ChangeEvent::Filtered { operation, .. } => format!("{} filtered", operation.letter()),
+        ChangeEvent::Filtered { operation } => format!("{} filtered", operation.letter()),
     }
 }
 

@@ -218,7 +218,6 @@ impl World {
             records,
             end: position(from + count),
             decoded,
-            source_ts_us: None,
         };
         self.oracle.admit(from + count);
         core.handle_chunk(self.now, chunk);

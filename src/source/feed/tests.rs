@@ -18,7 +18,7 @@ fn show(event: &ChangeEvent<'_>) -> String {
             row.after
                 .map(|image| (image.nulls.to_vec(), image.values.to_vec())),
         ),
-        ChangeEvent::Filtered { operation, .. } => format!("{} filtered", operation.letter()),
+        ChangeEvent::Filtered { operation } => format!("{} filtered", operation.letter()),
     }
 }
 
