@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo need beyond Rust; what is already there is left alone.
 #
-#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [deny]   (no argument: all of them)
+#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [deny] [containers]
+#                                                              (no argument: all but containers)
 #
 # build    C compiler, CA certificates, curl: what building and looking need    Debian packages
 # tools    C compiler, curl, openssl, CA certificates, Python with venv         Debian packages
@@ -9,6 +10,8 @@
 # mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
 # seekdb   an OceanBase engine, from the wheel pylibseekdb                      $DEPS_DIR/seekdb
 # sdk      the official DataHub Python SDK, by scripts/sdk-venv.sh              target/venv
+# containers  what tests/docker/ needs beside the engine: debootstrap, jq, docker-compose 1.29, a Java compiler
+#          (Debian packages), and Compose v2, unpacked                          $DEPS_DIR/compose-v2
 # deny     cargo-deny, which checks licences and sources of dependencies        $DEPS_DIR/tools
 #
 # Environment: DEPS_DIR (target/deps), MYSQLD (a MySQL server to use instead of the one from sid),
@@ -162,6 +165,26 @@ install_deny() {
   say deny "$state" "$("$tool" --version)"
 }
 
+install_containers() {
+  local wanted=() state=found
+  has debootstrap || wanted+=(debootstrap)
+  has jq || wanted+=(jq)
+  has docker-compose || wanted+=(docker-compose)
+  has javac || wanted+=(openjdk-17-jdk-headless)
+  if [ ${#wanted[@]} -gt 0 ]; then apt_install "${wanted[@]}"; state=installed; fi
+  # Debian 12 has the first Compose, the next one has the second: one Go program, which runs here as well.
+  local target=$DEPS_DIR/compose-v2 part=$DEPS_DIR/compose-v2.part
+  if [ ! -x "$target" ]; then
+    rm -rf -- "$part"
+    "$here/fetch-debian.sh" trixie "$part" docker-compose
+    dpkg-deb -x "$part"/docker-compose_*.deb "$part"
+    mv -- "$part/usr/libexec/docker/cli-plugins/docker-compose" "$target"
+    rm -rf -- "$part"
+    state=installed
+  fi
+  say containers "$state" "$("$target" version)"
+}
+
 mkdir -p -- "$DEPS_DIR"
 DEPS_DIR=$(cd -- "$DEPS_DIR" && pwd)
 # Two runs at once (two test commands, say) take turns; the second finds everything there.
@@ -169,7 +192,7 @@ exec 9>"$DEPS_DIR/.lock"
 flock 9
 for item in "${items[@]}"; do
   case $item in
-    build | tools | mariadb | mysql | seekdb | sdk | deny) "install_$item" ;;
-    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk deny" ;;
+    build | tools | mariadb | mysql | seekdb | sdk | deny | containers) "install_$item" ;;
+    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk deny containers" ;;
   esac
 done

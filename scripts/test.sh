@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Passes all tests on a fresh Debian machine with Rust: installs what they need, then checks format, lints,
-# documentation and dependencies, runs every test against real servers, and ends with the demo in its short form.
+# documentation and dependencies, runs every test against real servers, then the demo in its short form, and where a
+# Docker engine answers builds and tests the images.
 # Needs root or sudo for the packages. Ends with one line that counts what passed, failed and was skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,6 +41,18 @@ count() {
   done < <(grep -o 'SKIPPED .*' "$file" || true)
 }
 
+# Adds the count that a suite's last line gives, and lists what it skipped and why.
+count_suite() {
+  local last
+  grep -o 'SKIPPED .*' "$1" | sed 's/^/   /' || true
+  last=$(tail -n 1 "$1")
+  if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+    passed=$((passed + BASH_REMATCH[1]))
+    failed=$((failed + BASH_REMATCH[2]))
+    skipped=$((skipped + BASH_REMATCH[3]))
+  fi
+}
+
 step dependencies scripts/install-test-deps.sh
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -49,6 +62,8 @@ step build cargo build --workspace --bins --locked
 step tests cargo test --workspace --locked -- --test-threads "${TEST_THREADS:-2}" --nocapture
 count "$log/tests.log"
 step demo env DEMO_ROWS="${DEMO_ROWS:-20000}" scripts/demo.sh
+step containers tests/docker/run.sh
+count_suite "$log/containers.log"
 
 echo
 if [ ${#failures[@]} -gt 0 ]; then

@@ -20,8 +20,12 @@ chmod -R a+rX "$work"
 up() { (cd "$work/docker" && "${compose[@]}" "$@"); }
 trap 'up down --volumes --timeout 10 >/dev/null 2>&1 || true; cleanup' EXIT
 
-check "the file is valid" "${compose[@]}" --file docker/docker-compose.yml config --quiet
-check "with the monitoring profile too" "${compose[@]}" --file docker/docker-compose.yml --profile monitoring config --quiet
+valid() { "$@" --file docker/docker-compose.yml config --quiet && "$@" --file docker/docker-compose.yml --profile monitoring config --quiet; }
+check "the file is valid, with the monitoring profile too" valid "${compose[@]}"
+for other in docker-compose "$(realpath --canonicalize-missing "${DEPS_DIR:-target/deps}")/compose-v2"; do
+  if command -v "$other" >/dev/null; then check "$("$other" version | head -n 1) takes it" valid "$other"
+  else skip "${other##*/} config" "it is not installed"; fi
+done
 check "every published port is on the loopback interface" equal "" \
   "$(grep -E '^ +ports:' docker/docker-compose.yml | grep -v '127.0.0.1' || true)"
 

@@ -307,7 +307,9 @@ docker rm --force --volumes "$(name jm2)" "$(name tm2)" >/dev/null
 
 echo "-- high availability"
 if docker run --rm --entrypoint sh flink:1.20-java17 -c 'test -x bin/zookeeper.sh && test -e conf/zoo.cfg'; then
-  ha=(--env HA_MODE=ZOOKEEPER --env HA_ZOOKEEPER_QUORUM=zookeeper:2181 --env HA_CLUSTER_ID=/pipeline-test "${shared[@]}")
+  ha=(--env HA_MODE=ZOOKEEPER --env HA_ZOOKEEPER_QUORUM=zookeeper:2181 --env HA_CLUSTER_ID=/pipeline-test "${shared[@]}"
+    # A dead leader is noticed after this; Flink's own minute would be this test's.
+    --env "FLINK_PROPERTIES=high-availability.zookeeper.client.session-timeout: 10000")
   docker run --detach --name "$(name zk)" --label "$label" --network "$network" --network-alias zookeeper \
     --entrypoint bin/zookeeper.sh flink:1.20-java17 start-foreground 1 >/dev/null
   start ha1 "$jm" --network-alias ha1 "${ha[@]}" --env JOB_MANAGER_RPC_ADDRESS=ha1

@@ -46,6 +46,8 @@ PYTHON
     check "$kind selects the pod and nothing else" equal '[true,false]' \
       "$(object "$pod.metadata.labels as \$l | .$kind.spec.$selector | [all(to_entries[]; \$l[.key] == .value), length == 0]")"
   done
+  check "the checkpoint is on a persistent volume" equal '"cdc-collector-data"' \
+    "$(object "$pod.spec.volumes[] | select(.name == \"data\") | .persistentVolumeClaim.claimName")"
   check "the drain ends before the grace period" equal true \
     "$(object '(.ConfigMap.data.SHUTDOWN_TIMEOUT_SECONDS | tonumber) < .Deployment.spec.template.spec.terminationGracePeriodSeconds')"
   check "no secret in a variable" equal '[]' "$(object "[$pod.spec.containers[0].env[].name | select(endswith(\"_FILE\") | not)]")"
