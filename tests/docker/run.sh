@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything about the images, on a machine with a Docker engine and nothing else: makes base images under their
-# official tags where they are missing, builds ours from their Dockerfiles, and runs the suites.
+# Everything about the images, on a machine with a Docker engine and nothing else: installs what the suites need, makes
+# base images under their official tags where they are missing, builds ours from their Dockerfiles, and runs the suites.
 #
 #   tests/docker/run.sh [collector] [flink] [compose] [health-checks] [kubernetes]        (no argument: all)
 #
@@ -31,6 +31,7 @@ count() {
 }
 
 start=$SECONDS
+scripts/install-test-deps.sh containers
 for base in debian rust mysql; do tests/docker/base-"$base".sh 2>&1 | grep "^[a-z].*:.*: " || exit 1; done
 for suite in "${suites[@]}"; do
   began=$SECONDS
