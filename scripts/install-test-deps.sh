@@ -11,7 +11,7 @@
 # seekdb   an OceanBase engine, from the wheel pylibseekdb                      $DEPS_DIR/seekdb
 # sdk      the official DataHub Python SDK, by scripts/sdk-venv.sh              target/venv
 # containers  what tests/docker/ needs beside the engine: debootstrap, jq, docker-compose 1.29, a Java compiler
-#          (Debian packages), and Compose v2, unpacked                          $DEPS_DIR/compose-v2
+#          (Debian packages); Compose v2 and promtool, unpacked                  $DEPS_DIR
 # deny     cargo-deny, which checks licences and sources of dependencies        $DEPS_DIR/tools
 #
 # Environment: DEPS_DIR (target/deps), MYSQLD (a MySQL server to use instead of the one from sid),
@@ -172,17 +172,22 @@ install_containers() {
   has docker-compose || wanted+=(docker-compose)
   has javac || wanted+=(openjdk-17-jdk-headless)
   if [ ${#wanted[@]} -gt 0 ]; then apt_install "${wanted[@]}"; state=installed; fi
-  # Debian 12 has the first Compose, the next one has the second: one Go program, which runs here as well.
-  local target=$DEPS_DIR/compose-v2 part=$DEPS_DIR/compose-v2.part
-  if [ ! -x "$target" ]; then
-    rm -rf -- "$part"
-    "$here/fetch-debian.sh" trixie "$part" docker-compose
-    dpkg-deb -x "$part"/docker-compose_*.deb "$part"
-    mv -- "$part/usr/libexec/docker/cli-plugins/docker-compose" "$target"
-    rm -rf -- "$part"
-    state=installed
-  fi
-  say containers "$state" "$("$target" version)"
+  # Debian 12 has the first Compose, the next one has the second. Both are one Go program each, and run anywhere.
+  unpack_program trixie docker-compose usr/libexec/docker/cli-plugins/docker-compose compose-v2
+  # The package itself would install and start a service.
+  unpack_program bookworm prometheus usr/bin/promtool promtool
+  say containers "$state" "$("$DEPS_DIR/compose-v2" version)"
+}
+
+# One program out of a Debian package, without installing the package.
+unpack_program() { # SUITE PACKAGE PATH NAME
+  local part=$DEPS_DIR/$4.part
+  if [ -x "$DEPS_DIR/$4" ]; then return; fi
+  rm -rf -- "$part"
+  "$here/fetch-debian.sh" "$1" "$part" "$2"
+  dpkg-deb -x "$part/$2"_*.deb "$part"
+  mv -- "$part/$3" "$DEPS_DIR/$4"
+  rm -rf -- "$part"
 }
 
 mkdir -p -- "$DEPS_DIR"

@@ -2,15 +2,15 @@
 # docker-compose.yml: valid, and with one command a row of the database is in the topic; Prometheus' rules and
 # Grafana's dashboard name metrics that exist.
 #
-# Takes the images of this project as collector.sh and flink.sh left them; a missing one is built.
+# Takes the images of this project as collector.sh and flink.sh left them; a missing one is built. What else it needs is
+# installed by `scripts/install-test-deps.sh containers`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/docker/checks.sh
 
 echo "-- compose"
-if docker compose version >/dev/null 2>&1; then compose=(docker compose)
-elif command -v docker-compose >/dev/null; then compose=(docker-compose)
-else skip "docker-compose.yml" "neither docker compose nor docker-compose is installed"; summary; exit; fi
+compose=(docker-compose)
+if docker compose version >/dev/null 2>&1; then compose=(docker compose); fi
 # A project of its own, and free ports where the file names fixed ones: both may be in use on this machine.
 export COMPOSE_PROJECT_NAME=cdc-test-compose-$$
 mkdir "$work/docker"
@@ -22,9 +22,9 @@ trap 'up down --volumes --timeout 10 >/dev/null 2>&1 || true; cleanup' EXIT
 
 valid() { "$@" --file docker/docker-compose.yml config --quiet && "$@" --file docker/docker-compose.yml --profile monitoring config --quiet; }
 check "the file is valid, with the monitoring profile too" valid "${compose[@]}"
-for other in docker-compose "$(realpath --canonicalize-missing "${DEPS_DIR:-target/deps}")/compose-v2"; do
-  if command -v "$other" >/dev/null; then check "$("$other" version | head -n 1) takes it" valid "$other"
-  else skip "${other##*/} config" "it is not installed"; fi
+deps=$(realpath "${DEPS_DIR:-target/deps}")
+for other in docker-compose "$deps/compose-v2"; do
+  check "$("$other" version | head -n 1) takes it" valid "$other"
 done
 check "every published port is on the loopback interface" equal "" \
   "$(grep -E '^ +ports:' docker/docker-compose.yml | grep -v '127.0.0.1' || true)"
@@ -64,10 +64,6 @@ for file in docker/grafana/dashboards/cdc-collector.json docker/prometheus/alert
   check "$file names metrics that exist" equal "" "$(comm -23 <(used "$file") <(names))"
 done
 check "the dashboard is JSON" jq -e '.panels | length > 0' docker/grafana/dashboards/cdc-collector.json
-if command -v promtool >/dev/null; then
-  check "promtool accepts prometheus.yml and its rules" promtool check config docker/prometheus/prometheus.yml
-else
-  skip "promtool check config" "promtool is not installed (Debian: prometheus)"
-fi
+check "promtool accepts prometheus.yml and its rules" "$deps/promtool" check config docker/prometheus/prometheus.yml
 skip "Prometheus and Grafana running" "their images come from a registry only"
 summary
