@@ -9,6 +9,7 @@
 //! stop only saves repetitions.
 
 mod check;
+mod memory;
 mod topic;
 mod view;
 
@@ -17,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -28,11 +29,12 @@ use crate::pipeline::intake::{CHANNEL_CHUNKS, Intake};
 use crate::pipeline::{Pipeline, Tick};
 use crate::retry::{Disposition, Failure};
 use crate::sink::DataHub;
-use crate::source::{Resume, Source, SourceStatus};
-use crate::store::Store;
+use crate::source::{Source, SourceStatus};
+use crate::store::{Checkpoint, Store};
 use crate::telemetry::Metrics;
 
 pub use check::{Report, check};
+use memory::Memory;
 use view::View;
 
 /// How often the shards are listed: often enough that a DataHub that has gone silent shows within a minute even
@@ -188,6 +190,7 @@ struct Parts {
     pipeline: Pipeline<DataHub>,
     datahub: Arc<DataHub>,
     arrivals: mpsc::Receiver<crate::pipeline::intake::Arrival>,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl Parts {
@@ -199,12 +202,8 @@ impl Parts {
         let store = Arc::new(Store::open(&config.data_dir, &config.datahub.group)?);
         let checkpoint = store.read_checkpoint()?;
         if let Some(checkpoint) = &checkpoint {
-            tracing::info!(position = %checkpoint.position, "continuing from the checkpoint");
+            tracing::info!(position = %checkpoint.position, "found a checkpoint");
         }
-        let resume = checkpoint.map(|c| Resume {
-            identity: c.identity,
-            position: c.position,
-        });
         let datahub = Arc::new(DataHub::new(&config.datahub, system_time)?);
         let identity = Arc::new(OnceLock::new());
         let (intake_tick, driver_tick) = (Tick::default(), Tick::default());
@@ -219,7 +218,6 @@ impl Parts {
             config.database.clone(),
             config.delivery.delays,
             config.delivery.alarm_attempts,
-            resume,
             source_status,
         );
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
@@ -241,6 +239,7 @@ impl Parts {
             pipeline,
             datahub,
             arrivals,
+            checkpoint,
         })
     }
 }
@@ -313,6 +312,33 @@ async fn relay(
     reason
 }
 
+/// What has to be known of the topic before anything is read: when it was created, and what it remembers.
+async fn prepare(
+    datahub: &DataHub,
+    config: &Config,
+    checkpoint: Option<Checkpoint>,
+    view: &View,
+) -> Result<(Option<u64>, Memory), Failure> {
+    let delays = config.delivery.delays;
+    let created_s = topic::prepare(datahub, &config.datahub, delays, view)
+        .await?
+        .created_s;
+    let memory = if config.datahub.resume_from_topic {
+        Memory::of_topic(
+            datahub,
+            created_s,
+            checkpoint,
+            delivery::PROBE_DELAY,
+            delays,
+            view,
+        )
+        .await?
+    } else {
+        Memory::of_file(checkpoint)
+    };
+    Ok((created_s, memory))
+}
+
 /// Starts every long task of the process.
 fn start_tasks(
     parts: Parts,
@@ -326,25 +352,27 @@ fn start_tasks(
         pipeline,
         datahub,
         arrivals,
+        checkpoint,
     } = parts;
     let mut tasks = JoinSet::new();
+    let (begin, beginning) = oneshot::channel();
     let token = stop.clone();
-    tasks.spawn(async move { Ended::Intake(intake.run(token).await) });
-    let (token, prepared, datahub_config, delays) = (
-        stop.clone(),
-        Arc::clone(view),
-        config.datahub.clone(),
-        config.delivery.delays,
-    );
+    tasks.spawn(async move { Ended::Intake(intake.run(beginning, token).await) });
+    let (token, prepared, config) = (stop.clone(), Arc::clone(view), config.clone());
     tasks.spawn(async move {
         let ready = tokio::select! {
-            ready = topic::prepare(&datahub, &datahub_config, delays, &prepared) => ready,
+            ready = prepare(&datahub, &config, checkpoint, &prepared) => ready,
             () = token.cancelled() => return Ended::Pipeline(Ok(())),
         };
-        if let Err(failure) = ready {
-            return Ended::Pipeline(Err(failure));
+        let (created_s, memory) = match ready {
+            Ok(ready) => ready,
+            Err(failure) => return Ended::Pipeline(Err(failure)),
+        };
+        if begin.send(memory.resume).is_err() {
+            // The intake was told to stop meanwhile: nothing will arrive.
+            return Ended::Pipeline(Ok(()));
         }
-        pipeline.run(arrivals, token).await;
+        pipeline.run(arrivals, memory.stored, created_s, token).await;
         Ended::Pipeline(Ok(()))
     });
     let (token, view) = (stop.clone(), Arc::clone(view));

@@ -157,6 +157,8 @@ pub struct DatahubConfig {
     pub group: String,
     /// `DATAHUB_COMPRESSION`.
     pub compression: Compression,
+    /// `RESUME_FROM_TOPIC`: look in the topic for what an earlier run delivered.
+    pub resume_from_topic: bool,
     /// `DATAHUB_CREATE_TOPIC`: create a missing topic (BLOB) instead of halting.
     pub create_topic: bool,
     /// `DATAHUB_SHARDS`: shards of a topic that is created, 1..=256.

@@ -2,7 +2,7 @@
 //!
 //! Owns I4, a key changes lane only when nothing is in flight on the lanes involved and what waits is dealt out
 //! again in order, and I5, bytes held stay below the budget plus one chunk. I1 and I2 live in `ledger`, I3 in
-//! `lane`. Inputs are the `handle_*` calls, each with `now` (time since any fixed start, never going back);
+//! `lane`; what the topic had before the run is in `memory`. Inputs are the `handle_*` calls, each with `now` (time since any fixed start, never going back);
 //! outputs are the effects of [`Core::poll_effect`], to be polled until there are none after every input, and
 //! the moment of [`Core::poll_timeout`].
 //!
@@ -10,25 +10,28 @@
 //! the driver's part, and the driver decides nothing. There is no way out of the core for a record but being
 //! stored or being written to the dead letters.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::PoisonPolicy;
-use crate::position::Position;
-use crate::record::{Batch, BatchId, Chunk, Record, Shard, ShardId};
+use crate::position::{Position, ServerIdentity, Watermark};
+use crate::record::{Batch, BatchId, Chunk, Record, RecordId, Shard, ShardId};
 use crate::retry::{Delays, Disposition, Failure, Reason};
 
 mod answers;
 mod checkpoint;
 mod lane;
 mod ledger;
+mod memory;
+pub mod resume;
 mod routing;
 mod snapshot;
 
 use checkpoint::Checkpoint;
 use lane::{Lane, Limits, Stage};
 use ledger::Ledger;
+use memory::Memory;
 use routing::Refresh;
 pub use snapshot::{LaneSnapshot, LaneState, Snapshot};
 
@@ -97,6 +100,7 @@ struct Counts {
     decoded: u64,
     filtered: u64,
     acked: u64,
+    suppressed: u64,
     dead_lettered: u64,
 }
 
@@ -106,6 +110,9 @@ pub struct Core {
     settings: Settings,
     rng: fastrand::Rng,
     ledger: Ledger,
+    memory: Memory,
+    /// Whose positions these are.
+    server: Option<ServerIdentity>,
     /// By begin key.
     lanes: Vec<Lane>,
     /// Records for which no shard takes keys yet, in order.
@@ -136,6 +143,8 @@ impl Core {
             settings,
             rng,
             ledger: Ledger::default(),
+            memory: Memory::default(),
+            server: None,
             lanes: Vec::new(),
             unrouted: VecDeque::new(),
             incoming: None,
@@ -156,6 +165,18 @@ impl Core {
         core
     }
 
+    /// Takes the server whose binlog is read, for the watermarks: without it there are none. To be told before the
+    /// first chunk; later calls change nothing.
+    pub fn handle_server(&mut self, server: &ServerIdentity) {
+        self.server.get_or_insert_with(|| server.clone());
+    }
+
+    /// Takes the ids that the topic has from earlier runs, of records behind the position where this run begins.
+    /// They are not sent again. To be told before the first chunk.
+    pub fn handle_stored(&mut self, stored: HashSet<RecordId>) {
+        self.memory = Memory::new(stored);
+    }
+
     /// Takes the next stretch of the binlog.
     ///
     /// # Panics
@@ -168,7 +189,11 @@ impl Core {
         self.ledger
             .admit(now, chunk.records.first().map(|r| r.seq), count, chunk.end);
         for record in chunk.records {
-            self.deal(now, record);
+            if self.memory.takes(&record.id) {
+                self.suppress(&record);
+            } else {
+                self.deal(now, record);
+            }
         }
         self.advance(now);
     }
@@ -229,6 +254,13 @@ impl Core {
             bytes: self.settings.batch_bytes,
             records: self.settings.batch_records,
         }
+    }
+
+    /// Resolves a record that the topic has already.
+    fn suppress(&mut self, record: &Record) {
+        self.ledger.resolve(std::iter::once(record.seq));
+        self.held_bytes = self.held_bytes.saturating_sub(record.cost());
+        self.counts.suppressed = self.counts.suppressed.saturating_add(1);
     }
 
     /// Gives a record to the lane that its key belongs to.
@@ -299,12 +331,14 @@ impl Core {
         }
     }
 
-    /// The durable position as text; written anew only when the position has changed.
+    /// The watermark: the durable position and its server as text; written anew only when the position has changed.
     fn watermark(&mut self) -> Option<Arc<str>> {
         let version = self.ledger.version();
         if self.watermark.0 != version {
-            let text = self.ledger.durable().map(|position| {
-                serde_json::to_string(position).expect("a position is made of texts and numbers")
+            let watermark = self.ledger.durable().cloned().zip(self.server.clone());
+            let text = watermark.map(|(position, server)| {
+                serde_json::to_string(&Watermark { position, server })
+                    .expect("a watermark is made of texts and numbers")
             });
             self.watermark = (version, text.map(Arc::from));
         }

@@ -8,6 +8,7 @@ mod gauges;
 pub mod intake;
 mod status;
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::delivery::{Core, Effect, Settings};
 use crate::position::{Position, ServerIdentity};
-use crate::record::{Batch, BatchId, Outcome, Probe, Seq, Shard};
+use crate::record::{Batch, BatchId, Outcome, Probe, RecordId, Seq, Shard};
 use crate::retry::{Disposition, Failure, Reason};
 use crate::sink::DataHub;
 use crate::store::Store;
@@ -88,6 +89,7 @@ pub struct Pipeline<S> {
     store: Arc<Store>,
     /// Set by the intake before its first chunk: whose positions these are.
     identity: Arc<OnceLock<ServerIdentity>>,
+    topic_created_s: Option<u64>,
     running: FuturesUnordered<BoxFuture<'static, Answer>>,
     puts: CallHealth,
     listings: CallHealth,
@@ -124,6 +126,7 @@ impl<S: Sink> Pipeline<S> {
             sink,
             store,
             identity,
+            topic_created_s: None,
             running: FuturesUnordered::new(),
             puts: CallHealth::default(),
             listings: CallHealth::default(),
@@ -138,8 +141,17 @@ impl<S: Sink> Pipeline<S> {
 
     /// Runs until `stop` is cancelled or the channel closes, and everything taken in is delivered.
     ///
+    /// `stored` are records of earlier runs that the topic has already, `topic_created_s` says which topic that is.
     /// How long the drain may take is the caller's decision: dropping the future is always safe.
-    pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>, stop: CancellationToken) {
+    pub async fn run(
+        mut self,
+        mut arrivals: mpsc::Receiver<Arrival>,
+        stored: HashSet<RecordId>,
+        topic_created_s: Option<u64>,
+        stop: CancellationToken,
+    ) {
+        self.core.handle_stored(stored);
+        self.topic_created_s = topic_created_s;
         let mut open = true;
         loop {
             while let Some(effect) = self.core.poll_effect() {
@@ -183,6 +195,9 @@ impl<S: Sink> Pipeline<S> {
 
     fn admit(&mut self, arrival: Arrival) {
         self.gauges.decoded(arrival.operations);
+        if let Some(server) = self.identity.get() {
+            self.core.handle_server(server);
+        }
         let now = self.now();
         self.core.handle_chunk(now, arrival.chunk);
     }
@@ -221,8 +236,9 @@ impl<S: Sink> Pipeline<S> {
                 Box::pin(async move { Answer::Shards(sink.shards().await) })
             }
             Effect::Persist(position) => {
-                let written = position.clone();
-                let written = self.on_disk(move |store, identity| store.write_checkpoint(identity, &written));
+                let (written, created_s) = (position.clone(), self.topic_created_s);
+                let written = self
+                    .on_disk(move |store, identity| store.write_checkpoint(identity, &written, created_s));
                 Box::pin(async move {
                     Answer::Persisted {
                         position,

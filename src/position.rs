@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+mod order;
+
 use serde::{Deserialize, Serialize};
 
 /// A source UUID (SID) as the binlog writes it: 16 raw bytes, printed in the usual 8-4-4-4-12 form.
@@ -81,6 +83,16 @@ pub struct ServerIdentity {
     pub server_uuid: String,
     /// `@@server_id`; the identity of a MariaDB server.
     pub server_id: u64,
+}
+
+/// What a record says of its group's progress: everything at or before the position is in the topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// The point.
+    #[serde(flatten)]
+    pub position: Position,
+    /// The server that it belongs to.
+    pub server: ServerIdentity,
 }
 
 /// Text that is not a UUID, a GTID set or a file position.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,18 +22,35 @@ pub type ShardId = Arc<str>;
 /// Attribute that carries [`RecordId`]: the same row change has the same id in every run.
 pub const ATTRIBUTE_ID: &str = "cdc.id";
 /// Attribute on the last record of a batch: everything at or before this position is in the topic.
-/// A [`Position`] in the JSON form that a checkpoint uses.
+/// A [`Watermark`](crate::position::Watermark) as JSON.
 pub const ATTRIBUTE_WATERMARK: &str = "cdc.wm";
 /// Attribute that names the collector's group, so that several groups can share a topic.
 pub const ATTRIBUTE_GROUP: &str = "cdc.group";
 
 /// The stable identity of a row change: its transaction and its ordinal in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RecordId {
     /// `uuid:gno` where the source has GTIDs, else `file:pos` of the transaction's first event.
     pub transaction: Arc<str>,
     /// The row's ordinal in its transaction, from 0; rows that the filter leaves out count.
     pub row: u64,
+}
+
+/// Text that is no [`RecordId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the id of a record")]
+pub struct ParseRecordIdError;
+
+impl FromStr for RecordId {
+    type Err = ParseRecordIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (transaction, row) = text.rsplit_once(':').ok_or(ParseRecordIdError)?;
+        Ok(Self {
+            transaction: Arc::from(transaction),
+            row: row.parse().map_err(|_| ParseRecordIdError)?,
+        })
+    }
 }
 
 impl fmt::Display for RecordId {
@@ -129,7 +147,16 @@ pub struct Shard {
     pub parents: Vec<ShardId>,
 }
 
-/// What the topic looks like; read once at start.
+/// The topic as the service describes it; read once at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// What its records look like.
+    pub schema: TopicSchema,
+    /// When it was created, seconds since 1970: a topic of the same name that was made anew has another.
+    pub created_s: Option<u64>,
+}
+
+/// What a topic's records look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicSchema {
     /// Records are one blob each.

@@ -8,6 +8,7 @@
 
 mod call;
 mod control;
+mod memory;
 pub mod outcome;
 pub mod sign;
 mod tail;
@@ -19,6 +20,7 @@ use reqwest::Method;
 
 pub use call::Clock;
 use call::{Answer, Call, Client, Content};
+pub use memory::Trace;
 use wire::Addressing;
 use wire::compress::{Body, Format, compress};
 

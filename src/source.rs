@@ -99,19 +99,18 @@ pub struct Source {
 impl Source {
     /// A source that will connect at the first [`next`](Self::next).
     ///
-    /// `alarm_attempts`: refused passwords in a row after which it halts. `resume` wins over `config.start`.
+    /// `alarm_attempts`: refused passwords in a row after which it halts.
     pub fn new(
         config: DatabaseConfig,
         delays: Delays,
         alarm_attempts: u32,
-        resume: Option<Resume>,
         status: watch::Sender<SourceStatus>,
     ) -> Self {
         Self {
             config: Arc::new(config),
             delays,
             alarm_attempts,
-            known: resume.map(|resume| (resume.identity, resume.position)),
+            known: None,
             feed: None,
             state: State::Idle,
             publisher: Publisher::new(status),
@@ -121,6 +120,12 @@ impl Source {
             denied: 0,
             wrong_sums: 0,
         }
+    }
+
+    /// Where an earlier run stopped; wins over the configured start. To be told before the first
+    /// [`next`](Self::next).
+    pub fn resume(&mut self, resume: Resume) {
+        self.known = Some((resume.identity, resume.position));
     }
 
     /// Waits for the next step. Connects and reconnects as needed, without a limit on tries.

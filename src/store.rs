@@ -32,6 +32,9 @@ pub struct Checkpoint {
     pub identity: ServerIdentity,
     /// Everything before it is in the topic.
     pub position: Position,
+    /// When that topic was created, seconds since 1970, if the service said so.
+    #[serde(default)]
+    pub topic_created_s: Option<u64>,
 }
 
 /// One record that the service can never store, as a line of the dead-letter file.
@@ -153,11 +156,17 @@ impl Store {
     ///
     /// # Errors
     /// Retryable, code `checkpoint_write`: the old checkpoint is still in place.
-    pub fn write_checkpoint(&self, identity: &ServerIdentity, position: &Position) -> Result<(), Failure> {
+    pub fn write_checkpoint(
+        &self,
+        identity: &ServerIdentity,
+        position: &Position,
+        topic_created_s: Option<u64>,
+    ) -> Result<(), Failure> {
         let checkpoint = Checkpoint {
             group: self.group.clone(),
             identity: identity.clone(),
             position: position.clone(),
+            topic_created_s,
         };
         format(&checkpoint)
             .and_then(|bytes| self.replace_checkpoint(&bytes))

@@ -121,6 +121,7 @@ pub(crate) async fn i14_conserved(collector: &Collector) {
     let sum = |name| metrics.sum(name).unwrap_or_default();
     let settled = sum("cdc_rows_acked_total")
         + sum("cdc_rows_filtered_total")
+        + sum("cdc_rows_suppressed_total")
         + sum("cdc_rows_dead_lettered_total")
         + sum("cdc_rows_in_flight");
     assert_eq!(sum("cdc_rows_decoded_total"), settled);

@@ -1,7 +1,8 @@
 //! The delivery core in virtual time, by seeds, against an oracle that shares nothing with it.
 //!
 //! Proves I1 to I5 and the core's half of I14 under lost and late answers, throttling, partial storage, poison,
-//! splits and merges, failing disks, crashes at any step and clean stops. `SIMULATION_SEEDS` or
+//! splits and merges, failing disks, crashes at any step, lost volumes and clean stops. Nothing is repeated
+//! but what the service stored after it was looked for. `SIMULATION_SEEDS` or
 //! `SIMULATION_SECONDS` ask for more than the default; a failure prints its seed.
 
 mod datahub;
@@ -57,6 +58,8 @@ fn i1_i2_i3_i4_i5_i14_hold_in_every_world() {
             total.halts,
             total.burials,
             total.reshapes,
+            total.wipes,
+            total.remembered,
         ];
         assert!(seen.iter().all(|&n| n >= 50), "{total:?}");
     }

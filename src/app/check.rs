@@ -50,8 +50,8 @@ async fn datahub(config: &Config) -> Vec<Finding> {
         Err(failure) => return vec![fatal(failure)],
     };
     match datahub.topic().await {
-        Ok(TopicSchema::Blob) => {}
-        Ok(TopicSchema::Tuple(_)) => return vec![fatal(super::topic::not_blob(&config.datahub))],
+        Ok(topic) if topic.schema == TopicSchema::Blob => {}
+        Ok(_) => return vec![fatal(super::topic::not_blob(&config.datahub))],
         Err(failure) if config.datahub.create_topic && failure.reason.code == NO_SUCH_TOPIC => {
             return vec![fine(
                 "datahub_topic",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::view::View;
 use crate::config::DatahubConfig;
-use crate::record::TopicSchema;
+use crate::record::{Topic, TopicSchema};
 use crate::retry::{Delays, Failure, until_ok};
 use crate::sink::DataHub;
 use crate::sink::outcome::NO_SUCH_TOPIC;
@@ -18,7 +18,7 @@ pub(super) async fn prepare(
     config: &DatahubConfig,
     delays: Delays,
     view: &View,
-) -> Result<(), Failure> {
+) -> Result<Topic, Failure> {
     let examined = until_ok(
         delays,
         || async {
@@ -40,8 +40,9 @@ pub(super) async fn prepare(
                 "the topic cannot be looked up yet");
         },
     );
-    match examined.await? {
-        TopicSchema::Blob => Ok(()),
+    let topic = examined.await?;
+    match topic.schema {
+        TopicSchema::Blob => Ok(topic),
         TopicSchema::Tuple(_) => Err(not_blob(config)),
     }
 }

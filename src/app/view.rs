@@ -184,7 +184,8 @@ impl View {
             .get()
             .is_some_and(|d| d.waiting.load(Ordering::Relaxed));
         let (link, source_failure) = match &source.state {
-            SourceState::Starting | SourceState::Connecting => (
+            SourceState::Starting => (Link::Waiting, None),
+            SourceState::Connecting => (
                 Link::Connecting {
                     since: self.moment(source.since),
                 },

@@ -196,6 +196,7 @@ impl Reader<'_> {
                 3 => Compression::Zstd,
                 _ => Compression::Auto,
             },
+            resume_from_topic: self.number("datahub.resume_from_topic") == 1,
             create_topic: self.number("datahub.create_topic") == 1,
             shards: u16::try_from(self.number("datahub.shards")).unwrap_or(u16::MAX),
             lifecycle_days: u8::try_from(self.number("datahub.lifecycle_days")).unwrap_or(u8::MAX),

@@ -131,6 +131,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("datahub.topic", "DATAHUB_TOPIC", "cdc-events", Kind::Text, "Topic."),
     opt!("datahub.consumer_group", "DATAHUB_CONSUMER_GROUP", "cdc-collector-group", Kind::Text, "Identity of this collector: names its checkpoint and marks its records."),
     opt!("datahub.compression", "DATAHUB_COMPRESSION", "lz4", Kind::Choice(&["none", "lz4", "deflate", "zstd", "auto"]), "Compression of requests; `auto` is lz4 until the service refuses it."),
+    opt!("datahub.resume_from_topic", "RESUME_FROM_TOPIC", "true", Kind::Flag, "At the start look in the topic for what an earlier run of this group delivered: continue behind it, and send nothing twice."),
     opt!("datahub.create_topic", "DATAHUB_CREATE_TOPIC", "false", Kind::Flag, "Create the topic (BLOB) if it is missing."),
     opt!("datahub.shards", "DATAHUB_SHARDS", "4", Kind::Number(1, 256), "Shards of a topic that is created."),
     opt!("datahub.lifecycle_days", "DATAHUB_LIFECYCLE_DAYS", "3", Kind::Number(1, 7), "Days that a topic that is created keeps its records."),

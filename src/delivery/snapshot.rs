@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub filtered: u64,
     /// Records that the service has stored.
     pub acked: u64,
+    /// Records that were not sent because the topic had them already.
+    pub suppressed: u64,
     /// Records that went to the dead letters.
     pub dead_lettered: u64,
     /// Records accepted by the core and neither stored nor dead-lettered.
@@ -124,6 +126,7 @@ impl Core {
             decoded: self.counts.decoded,
             filtered: self.counts.filtered,
             acked: self.counts.acked,
+            suppressed: self.counts.suppressed,
             dead_lettered: self.counts.dead_lettered,
             in_flight: self.rows_held(),
             held_bytes: self.held_bytes,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
-use crate::position::FilePosition;
+use crate::position::{FilePosition, Flavour, ServerIdentity, Watermark};
 use crate::record::{Outcome, Probe, RecordId, ShardState};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -171,15 +171,38 @@ fn a_record_above_the_limit_goes_alone() {
 }
 
 #[test]
-fn the_watermark_is_the_durable_position_as_a_checkpoint_writes_it() {
+fn the_watermark_is_the_durable_position_with_its_server() {
+    let server = ServerIdentity {
+        flavour: Flavour::MariaDb,
+        server_uuid: String::new(),
+        server_id: 7,
+    };
     let mut core = core(settings());
+    core.handle_server(&server);
     core.handle_chunk(SECOND, chunk(0, 1));
     let first = sent(&mut core);
     assert_eq!(first.watermark, None);
     core.handle_chunk(SECOND, chunk(1, 2));
     core.handle_outcome(SECOND, first.id, Outcome::Acknowledged);
-    let watermark = sent(&mut core).watermark.expect("a watermark");
-    assert_eq!(serde_json::from_str::<Position>(&watermark).unwrap(), position(1));
+    let text = sent(&mut core).watermark.expect("a watermark");
+    let watermark: Watermark = serde_json::from_str(&text).unwrap();
+    assert_eq!((watermark.position, watermark.server), (position(1), server));
+}
+
+#[test]
+fn i8_what_the_topic_has_is_resolved_without_being_sent() {
+    let mut core = core(settings());
+    core.handle_stored(chunk(1, 3).records.into_iter().map(|record| record.id).collect());
+    core.handle_chunk(SECOND, chunk(0, 4));
+    let batch = sent(&mut core);
+    assert_eq!(seqs(&batch), [0, 3]);
+    core.handle_outcome(SECOND, batch.id, Outcome::Acknowledged);
+    let seen = core.snapshot();
+    assert_eq!(
+        (seen.acked, seen.suppressed, seen.in_flight, seen.held_bytes),
+        (2, 2, 0, 0)
+    );
+    assert_eq!(seen.durable, Some(position(4)));
 }
 
 #[test]

@@ -68,6 +68,8 @@ impl State {
 /// Where the source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceState {
+    /// It does not know yet where to begin: DataHub is asked what an earlier run delivered.
+    Waiting,
     /// Not connected; `since` is when the connection was lost or the start.
     Connecting {
         /// A moment on the clock of [`Facts`].
@@ -222,6 +224,11 @@ impl Facts {
     /// What keeps rows from arriving.
     fn source_trouble(&self, now: Duration) -> Option<Verdict> {
         match self.source {
+            SourceState::Waiting => {
+                let starting =
+                    Verdict::unready(State::Starting, "starting", "reading in the topic where to begin");
+                return Some(self.sink_trouble(now).unwrap_or(starting));
+            }
             SourceState::Standby => {
                 return Some(Verdict::unready(
                     State::Standby,

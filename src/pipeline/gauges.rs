@@ -18,6 +18,7 @@ pub(super) struct Gauges {
     deleted: Counter,
     filtered: Counter,
     acked: Counter,
+    suppressed: Counter,
     dead_lettered: Counter,
     in_flight: Gauge,
     conservation_error: Gauge,
@@ -34,8 +35,6 @@ pub(super) struct Gauges {
 impl Gauges {
     pub(super) fn new(budget_bytes: usize) -> Self {
         gauge!(metric::BUDGET_BYTES).set(lossy(budget_bytes));
-        // Known from the start, so that a rate over it is right from the first increment on.
-        counter!(metric::ROWS_SUPPRESSED_TOTAL).absolute(0);
         let decoded = |op: &'static str| counter!(metric::ROWS_DECODED_TOTAL, label::OP => op);
         Self {
             created: decoded("c"),
@@ -43,6 +42,7 @@ impl Gauges {
             deleted: decoded("d"),
             filtered: counter!(metric::ROWS_FILTERED_TOTAL),
             acked: counter!(metric::ROWS_ACKED_TOTAL),
+            suppressed: counter!(metric::ROWS_SUPPRESSED_TOTAL),
             dead_lettered: counter!(metric::ROWS_DEAD_LETTERED_TOTAL),
             in_flight: gauge!(metric::ROWS_IN_FLIGHT),
             conservation_error: gauge!(metric::CONSERVATION_ERROR_ROWS),
@@ -112,10 +112,12 @@ impl Gauges {
         let settled = core
             .acked
             .saturating_add(core.filtered)
+            .saturating_add(core.suppressed)
             .saturating_add(core.dead_lettered)
             .saturating_add(core.in_flight);
         self.filtered.absolute(core.filtered);
         self.acked.absolute(core.acked);
+        self.suppressed.absolute(core.suppressed);
         self.dead_lettered.absolute(core.dead_lettered);
         self.in_flight.set(core.in_flight as f64);
         let error = i128::from(self.decoded) - i128::from(settled);

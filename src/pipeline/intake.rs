@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,7 @@ use crate::encode::{Encoder, Routing, Settings};
 use crate::position::ServerIdentity;
 use crate::record::Chunk;
 use crate::retry::Failure;
-use crate::source::{Source, Step};
+use crate::source::{Resume, Source, Step};
 
 /// A chunk is sent on once it charges this much to the byte budget. Large enough to amortise the hand-over,
 /// small beside a batch.
@@ -126,14 +126,43 @@ impl Intake {
         Arc::clone(&self.waiting)
     }
 
-    /// Reads until `stop` is cancelled, then closes the connection so that the server notices at once.
+    /// Waits until it is known where to begin, and reads until `stop` is cancelled; then closes the connection so
+    /// that the server notices at once.
     ///
     /// # Errors
     /// What only a person can end: the source halted, or a row cannot be encoded.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
+    pub async fn run(
+        mut self,
+        beginning: oneshot::Receiver<Option<Resume>>,
+        stop: CancellationToken,
+    ) -> Result<(), Failure> {
+        match self.begin(beginning, &stop).await {
+            Some(Some(resume)) => self.source.resume(resume),
+            Some(None) => {}
+            None => return Ok(()),
+        }
         let result = self.read(&stop).await;
         self.source.close().await;
         result.map(|_| ())
+    }
+
+    /// Where to begin, ticking meanwhile; `None` when it is time to stop, or nobody will say.
+    async fn begin(
+        &mut self,
+        mut beginning: oneshot::Receiver<Option<Resume>>,
+        stop: &CancellationToken,
+    ) -> Option<Option<Resume>> {
+        loop {
+            self.tick.touch();
+            tokio::select! {
+                told = timeout(TICK, &mut beginning) => {
+                    if let Ok(told) = told {
+                        return told.ok();
+                    }
+                }
+                () = stop.cancelled() => return None,
+            }
+        }
     }
 
     async fn read(&mut self, stop: &CancellationToken) -> Result<Ended, Failure> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::call::Call;
 use super::{DataHub, is_plain, outcome};
-use crate::record::{Shard, ShardId, ShardState, TopicSchema};
+use crate::record::{Shard, ShardId, ShardState, Topic, TopicSchema};
 use crate::retry::{Disposition, Failure};
 
 #[derive(Deserialize)]
@@ -18,6 +18,8 @@ struct TopicAnswer {
     record_type: String,
     #[serde(default)]
     record_schema: Option<String>,
+    #[serde(default)]
+    create_time: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -71,23 +73,27 @@ pub(super) struct Cursor {
 }
 
 impl DataHub {
-    /// What the topic's records look like.
+    /// What the topic is.
     ///
     /// # Errors
     /// A missing project or topic, refused keys and the like ask for a person; the rest may pass.
-    pub async fn topic(&self) -> Result<TopicSchema, Failure> {
+    pub async fn topic(&self) -> Result<Topic, Failure> {
         let call = Call::json(Method::GET, self.topic_path(), String::new());
         let answer: TopicAnswer = read(&self.control(&call).await?)?;
-        match answer.record_type.to_ascii_uppercase().as_str() {
-            "BLOB" => Ok(TopicSchema::Blob),
+        let schema = match answer.record_type.to_ascii_uppercase().as_str() {
+            "BLOB" => TopicSchema::Blob,
             "TUPLE" => {
                 let text = answer.record_schema.unwrap_or_default();
                 let schema: SchemaText = read(text.as_bytes())?;
                 let field = |f: SchemaField| (f.name, f.kind.to_ascii_uppercase());
-                Ok(TopicSchema::Tuple(schema.fields.into_iter().map(field).collect()))
+                TopicSchema::Tuple(schema.fields.into_iter().map(field).collect())
             }
-            _ => Err(unreadable("its record type is neither BLOB nor TUPLE")),
-        }
+            _ => return Err(unreadable("its record type is neither BLOB nor TUPLE")),
+        };
+        Ok(Topic {
+            schema,
+            created_s: answer.create_time,
+        })
     }
 
     /// Creates the topic as configured: records are blobs. One that is there already is a success.

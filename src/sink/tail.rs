@@ -15,23 +15,11 @@ use super::{DataHub, outcome};
 use crate::record::{ATTRIBUTE_GROUP, ATTRIBUTE_ID, Batch, Probe, ShardId, TailRecord};
 use crate::retry::Failure;
 
-/// How far back a batch is looked for among other writers' records. If none of the newest so many is ours, the batch is
-/// taken for not stored: one request's time is far too short for so many to have come after it.
+/// How far back a shard is read among other writers' records. If none of the newest so many is ours, a batch is taken for
+/// not stored: one request's time is far too short for so many to have come after it.
 const LOOK_BACK_RECORDS: u64 = 100_000;
 
 impl DataHub {
-    /// The shard's newest records, at most `limit`, oldest first.
-    ///
-    /// # Errors
-    /// The shard cannot be read.
-    pub async fn tail(&self, shard: &ShardId, limit: u32) -> Result<Vec<TailRecord>, Failure> {
-        let Some(newest) = self.newest(shard).await? else {
-            return Ok(Vec::new());
-        };
-        let first = (newest + 1).saturating_sub(u64::from(limit));
-        Ok(self.read(shard, first, newest).await?.records)
-    }
-
     /// Asks the shard how much of the batch it holds.
     pub async fn probe(&self, batch: &Batch) -> Probe {
         match self.held(batch).await {
@@ -41,25 +29,19 @@ impl DataHub {
     }
 
     async fn held(&self, batch: &Batch) -> Result<usize, Failure> {
-        let Some(newest) = self.newest(&batch.shard).await? else {
-            return Ok(0);
-        };
         let ids: HashMap<String, usize> = batch
             .records
             .iter()
             .enumerate()
             .map(|(index, record)| (record.id.to_string(), index))
             .collect();
-        let mut window = batch.records.len() as u64;
-        let (mut end, mut ours) = (newest + 1, Vec::new());
+        let mut reading = self.backwards(&batch.shard, batch.records.len()).await?;
+        let mut ours = Vec::new();
         loop {
-            let first = end.saturating_sub(window);
-            let stretch = self.read(&batch.shard, first, end - 1).await?;
-            let mut older = self.places(&stretch.records, &ids);
+            let mut older = self.places(&reading.stretch().await?, &ids);
             older.append(&mut ours);
             ours = older;
-            let complete = first == 0 || stretch.from_oldest || newest - first >= LOOK_BACK_RECORDS;
-            match settle(&ours, batch.records.len(), complete) {
+            match settle(&ours, batch.records.len(), reading.is_complete()) {
                 Finding::Holds(count) => return Ok(count),
                 Finding::LookBack => {}
                 Finding::Contradiction => {
@@ -72,9 +54,20 @@ impl DataHub {
                     ));
                 }
             }
-            end = first;
-            window = window.saturating_mul(2).max(u64::from(limits::PAGE_RECORDS));
         }
+    }
+
+    /// Starts to read the shard from its end, `first` records in the first stretch.
+    pub(super) async fn backwards(&self, shard: &ShardId, first: usize) -> Result<Backwards<'_>, Failure> {
+        let newest = self.newest(shard).await?;
+        Ok(Backwards {
+            datahub: self,
+            shard: ShardId::clone(shard),
+            newest: newest.unwrap_or_default(),
+            end: newest.map_or(0, |newest| newest + 1),
+            window: (first as u64).max(1),
+            from_oldest: newest.is_none(),
+        })
     }
 
     /// Each of this group's records as its index in a batch, `None` for those of other batches.
@@ -144,6 +137,38 @@ impl DataHub {
                 Err(failure) => return Err(failure),
             }
         }
+    }
+}
+
+/// A shard, read from its end in stretches of growing length.
+pub(super) struct Backwards<'a> {
+    datahub: &'a DataHub,
+    shard: ShardId,
+    newest: u64,
+    /// One behind the next stretch's last record.
+    end: u64,
+    /// Records of the next stretch.
+    window: u64,
+    from_oldest: bool,
+}
+
+impl Backwards<'_> {
+    /// The next older stretch, its records in the shard's order; empty where there is none.
+    pub(super) async fn stretch(&mut self) -> Result<Vec<TailRecord>, Failure> {
+        let Some(last) = self.end.checked_sub(1) else {
+            return Ok(Vec::new());
+        };
+        let first = self.end.saturating_sub(self.window);
+        let stretch = self.datahub.read(&self.shard, first, last).await?;
+        self.from_oldest |= stretch.from_oldest;
+        self.end = first;
+        self.window = self.window.saturating_mul(2).max(u64::from(limits::PAGE_RECORDS));
+        Ok(stretch.records)
+    }
+
+    /// Whether nothing older is there, or is worth looking at.
+    pub(super) fn is_complete(&self) -> bool {
+        self.end == 0 || self.from_oldest || self.newest - self.end >= LOOK_BACK_RECORDS
     }
 }
 

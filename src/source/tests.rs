@@ -43,7 +43,11 @@ fn source(config: DatabaseConfig, resume: Option<Resume>) -> (Source, watch::Rec
         base: Duration::from_millis(50),
         cap: Duration::from_secs(1),
     };
-    (Source::new(config, delays, 3, resume, sender), receiver)
+    let mut source = Source::new(config, delays, 3, sender);
+    if let Some(resume) = resume {
+        source.resume(resume);
+    }
+    (source, receiver)
 }
 
 fn show(event: &ChangeEvent<'_>) -> String {

@@ -43,7 +43,9 @@ fn i9_a_checkpoint_reads_back_as_written() {
     let store = Store::open(&dir.path().join("made/on/demand"), "g").unwrap();
     assert_eq!(store.read_checkpoint().unwrap(), None);
     for gno in 1..5 {
-        store.write_checkpoint(&identity("u"), &position(gno)).unwrap();
+        store
+            .write_checkpoint(&identity("u"), &position(gno), Some(7))
+            .unwrap();
         let read = store.read_checkpoint().unwrap().unwrap();
         assert_eq!((read.identity, read.position), (identity("u"), position(gno)));
     }
@@ -53,8 +55,11 @@ fn i9_a_checkpoint_reads_back_as_written() {
 fn i9_a_crash_at_any_step_leaves_the_old_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), "g").unwrap();
-    store.write_checkpoint(&identity("u"), &position(1)).unwrap();
+    store
+        .write_checkpoint(&identity("u"), &position(1), Some(7))
+        .unwrap();
     let next = format(&Checkpoint {
+        topic_created_s: None,
         group: "g".to_owned(),
         identity: identity("u"),
         position: position(2),
@@ -69,7 +74,9 @@ fn i9_a_crash_at_any_step_leaves_the_old_checkpoint() {
             "{length} bytes"
         );
     }
-    store.write_checkpoint(&identity("u"), &position(3)).unwrap();
+    store
+        .write_checkpoint(&identity("u"), &position(3), Some(7))
+        .unwrap();
     assert_eq!(store.read_checkpoint().unwrap().unwrap().position, position(3));
 }
 
@@ -77,7 +84,9 @@ fn i9_a_crash_at_any_step_leaves_the_old_checkpoint() {
 fn i9_damage_anywhere_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), "g").unwrap();
-    store.write_checkpoint(&identity("u"), &position(8)).unwrap();
+    store
+        .write_checkpoint(&identity("u"), &position(8), Some(7))
+        .unwrap();
     let good = fs::read(&store.checkpoint).unwrap();
     for length in 0..good.len() {
         fs::write(&store.checkpoint, &good[..length]).unwrap();
@@ -102,6 +111,7 @@ fn i9_a_newer_format_and_another_group_are_refused() {
         "checkpoint_newer_format"
     );
     let other = Checkpoint {
+        topic_created_s: None,
         group: "h".to_owned(),
         identity: identity("u"),
         position: position(1),

@@ -6,6 +6,8 @@ use cdc_collector::record::{Batch, Probe, Record, Shard, ShardId, ShardState};
 pub(super) struct Stored {
     pub(super) shard: Shard,
     pub(super) log: Vec<Record>,
+    /// The newest watermark: the row behind everything that was in the topic when its batch was formed.
+    watermark: usize,
 }
 
 /// The topic.
@@ -40,6 +42,7 @@ impl Datahub {
         self.shards.push(Stored {
             shard,
             log: Vec::new(),
+            watermark: 0,
         });
     }
 
@@ -107,11 +110,31 @@ impl Datahub {
         self.find(id).shard.state == ShardState::Active
     }
 
-    /// Stores records, in order; tells the shard's hash range.
-    pub(super) fn store(&mut self, id: &ShardId, records: &[Record]) -> (u128, u128) {
+    /// Stores records, in order, the last of them with this watermark; tells the shard's hash range.
+    pub(super) fn store(
+        &mut self,
+        id: &ShardId,
+        records: &[Record],
+        watermark: Option<usize>,
+    ) -> (u128, u128) {
         let stored = self.find(id);
         stored.log.extend_from_slice(records);
+        stored.watermark = stored.watermark.max(watermark.unwrap_or(0));
         (stored.shard.begin, stored.shard.end)
+    }
+
+    /// The newest watermark of all shards.
+    pub(super) fn watermark(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|stored| stored.watermark)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Every record that any shard holds.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.shards.iter().flat_map(|stored| &stored.log)
     }
 
     /// How much of the batch the shard holds: the longest run of it, wherever its first record occurs. A late

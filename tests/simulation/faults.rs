@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use cdc_collector::record::{Batch, Outcome, Record};
 use cdc_collector::retry::{Disposition, Failure, Reason};
 
-use super::world::{Event, World, millis};
+use super::world::{Event, World, millis, row_behind};
 
 impl World {
     pub(super) fn store(&mut self, batch: &Batch, records: &[Record]) {
         if self.hub.takes(&batch.shard) {
-            let range = self.hub.store(&batch.shard, records);
+            let last = batch.records.last().map(|record| record.id.clone());
+            let marked = records.last().map(|record| record.id.clone()) == last;
+            let watermark = batch.watermark.as_deref().filter(|_| marked).map(row_behind);
+            let range = self.hub.store(&batch.shard, records, watermark);
             self.oracle.stored(records, range);
         }
     }

@@ -22,7 +22,9 @@ pub(super) struct Oracle {
     /// Per key: its rows in order, and how many of them are settled in the outside world.
     keys: BTreeMap<u128, (Vec<usize>, usize)>,
     stored: Vec<u32>,
-    /// Repetitions that are excused: one for each crash or late request that covers the row.
+    /// Whether the topic had the row when the present run began.
+    remembered: Vec<bool>,
+    /// Repetitions that are excused: one for each request that was stored after it was looked for.
     excused: Vec<u32>,
     buried: Vec<bool>,
     // -- the present run
@@ -58,6 +60,7 @@ impl Oracle {
             settings,
             keys,
             stored: vec![0; count],
+            remembered: vec![false; count],
             excused: vec![0; count],
             buried: vec![false; count],
             start: 0,
@@ -92,6 +95,7 @@ impl Oracle {
         self.admitted = start;
         self.ends = BTreeSet::from([start]);
         self.told.fill(false);
+        self.remembered = self.stored.iter().map(|count| *count > 0).collect();
         self.told_prefix = start;
         self.held = 0;
         self.busy.clear();
@@ -102,11 +106,10 @@ impl Oracle {
         self.draining = false;
     }
 
-    /// The run ended without a drain: what it had read behind the saved position may come again.
-    pub(super) fn run_died(&mut self, saved: usize) {
-        for excused in &mut self.excused[saved..self.admitted] {
-            *excused += 1;
-        }
+    /// Rows that were given to the core: those that the topic had when the run began are resolved at once.
+    pub(super) fn suppressed(&mut self, rows: std::ops::Range<usize>) {
+        let known: Vec<usize> = rows.filter(|row| self.remembered[*row]).collect();
+        self.told(&known);
     }
 
     pub(super) fn admit(&mut self, behind: usize) {
@@ -164,8 +167,7 @@ impl Oracle {
             pause.saturating_sub(now)
         );
         if let Some(text) = &batch.watermark {
-            let position: cdc_collector::position::Position = serde_json::from_str(text).unwrap();
-            self.may_be_durable("watermark", usize::try_from(position.file.pos).unwrap());
+            self.may_be_durable("watermark", super::world::row_behind(text));
         }
         self.busy.insert(ShardId::clone(&batch.shard), (batch.id, keys));
     }
@@ -289,7 +291,7 @@ impl Oracle {
 
     /// The core's own numbers against ours.
     pub(super) fn agrees(&self, seen: &Snapshot) {
-        let resolved = seen.acked + seen.filtered + seen.dead_lettered;
+        let resolved = seen.acked + seen.filtered + seen.suppressed + seen.dead_lettered;
         assert_eq!(seen.decoded, resolved + seen.in_flight, "i14: rows are missing");
         let rows = &self.rows[self.start..self.admitted];
         let in_flight = rows

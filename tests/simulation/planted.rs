@@ -19,6 +19,7 @@ struct Plant {
 const LEDGER: &str = "delivery/ledger.rs";
 const LANE: &str = "delivery/lane.rs";
 const ANSWERS: &str = "delivery/answers.rs";
+const MEMORY: &str = "delivery/memory.rs";
 const CHECKPOINT: &str = "delivery/checkpoint.rs";
 const CORE: &str = "delivery.rs";
 
@@ -185,6 +186,30 @@ const PLANTS: &[Plant] = &[
         to: "",
     },
     Plant {
+        name: "topic_forgotten",
+        file: MEMORY,
+        from: "!self.stored.is_empty() && self.stored.remove(id)",
+        to: "false",
+    },
+    Plant {
+        name: "transaction_remembered_for_its_rows",
+        file: MEMORY,
+        from: "self.stored.remove(id)",
+        to: "self.stored.iter().any(|known| known.transaction == id.transaction)",
+    },
+    Plant {
+        name: "suppressed_record_never_resolved",
+        file: CORE,
+        from: "self.ledger.resolve(std::iter::once(record.seq));",
+        to: "",
+    },
+    Plant {
+        name: "suppressed_bytes_held_for_ever",
+        file: CORE,
+        from: "self.held_bytes = self.held_bytes.saturating_sub(record.cost());",
+        to: "",
+    },
+    Plant {
         name: "sending_after_a_halt",
         file: CORE,
         from: "if self.halted.is_none() {\n            for at",
@@ -202,19 +227,24 @@ const CORE_FILES: &[&str] = &[
     "delivery/checkpoint.rs",
     "delivery/lane.rs",
     "delivery/ledger.rs",
+    "delivery/memory.rs",
+    "delivery/resume.rs",
     "delivery/routing.rs",
     "delivery/snapshot.rs",
 ];
 const SIMULATION_FILES: &[&str] = &["datahub.rs", "faults.rs", "oracle.rs", "plan.rs", "world.rs"];
 
+/// What the core imports, copied once.
+const VOCABULARY_FILES: &[&str] = &["position.rs", "position/order.rs", "record.rs", "retry.rs"];
+
 /// Dependencies of the core and its vocabulary; their versions are the workspace's.
 const DEPENDENCIES: &[&str] = &["backoff", "bytes", "fastrand", "serde", "serde_json", "thiserror"];
 
-/// The core's imports, built once. `config.rs` itself would bring half of the product with it.
+/// The root of the core's imports, built once. `config.rs` itself would bring half of the product with it.
 const VOCABULARY: &str = r#"#![allow(warnings)]
-#[path = "SRC/position.rs"] pub mod position;
-#[path = "SRC/record.rs"] pub mod record;
-#[path = "SRC/retry.rs"] pub mod retry;
+pub mod position;
+pub mod record;
+pub mod retry;
 pub mod config {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum PoisonPolicy { Halt, DeadLetter }
@@ -309,9 +339,11 @@ fn write_package(root: &Path) {
         text.push('\n');
     }
     write_if_changed(&root.join("Cargo.toml"), &text);
-    let source = repository.join("src");
-    let vocabulary = VOCABULARY.replace("SRC", source.to_str().expect("a path in UTF-8"));
-    write_if_changed(&root.join("vocabulary.rs"), &vocabulary);
+    write_if_changed(&root.join("vocabulary.rs"), VOCABULARY);
+    for file in VOCABULARY_FILES {
+        let text = fs::read_to_string(repository.join("src").join(file)).unwrap();
+        write_if_changed(&root.join(file), &text);
+    }
     // The workspace's own versions, which are on this machine already. Cargo drops what is not needed.
     if !root.join("Cargo.lock").exists() {
         fs::copy(repository.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();

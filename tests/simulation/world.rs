@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cdc_collector::delivery::{Core, Effect, Settings};
-use cdc_collector::position::{FilePosition, Position};
+use cdc_collector::position::{FilePosition, Flavour, Position, ServerIdentity, Watermark};
 use cdc_collector::record::{Batch, BatchId, Chunk, Outcome, Probe, Record, Shard};
 use cdc_collector::retry::{Disposition, Failure};
 
@@ -25,6 +25,9 @@ pub(super) struct Tally {
     pub(super) halts: u64,
     pub(super) burials: u64,
     pub(super) reshapes: u64,
+    pub(super) wipes: u64,
+    /// Records that a run found in the topic behind its start.
+    pub(super) remembered: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -36,6 +39,8 @@ impl std::ops::AddAssign for Tally {
         self.halts += other.halts;
         self.burials += other.burials;
         self.reshapes += other.reshapes;
+        self.wipes += other.wipes;
+        self.remembered += other.remembered;
     }
 }
 
@@ -85,6 +90,20 @@ fn position(row: usize) -> Position {
         },
         open: None,
     }
+}
+
+fn server() -> ServerIdentity {
+    ServerIdentity {
+        flavour: Flavour::MySql,
+        server_uuid: "u".to_owned(),
+        server_id: 1,
+    }
+}
+
+/// The row in front of which a position in its text form lies.
+pub(super) fn row_behind(text: &str) -> usize {
+    let watermark: Watermark = serde_json::from_str(text).unwrap();
+    usize::try_from(watermark.position.file.pos).unwrap()
 }
 
 /// Lives through the world of this seed; panics where a promise is broken.
@@ -152,8 +171,16 @@ impl World {
     /// One run of the core from the saved position; whether the world is complete after it.
     fn run_core(&mut self, steps: &mut u32) -> bool {
         let mut core = Core::new(self.settings.clone());
-        let start = self.saved;
+        let start = self.saved.max(self.hub.watermark());
         self.oracle.run_begins(start);
+        let stored: Vec<&Record> = self
+            .hub
+            .records()
+            .filter(|record| self.oracle.row_of(record) >= start)
+            .collect();
+        self.tally.remembered += u64::try_from(stored.len()).unwrap();
+        core.handle_server(&server());
+        core.handle_stored(stored.iter().map(|record| record.id.clone()).collect());
         let (mut seq, mut next) = (0, start);
         // The read side says where it starts before anything else.
         self.give(&mut core, &mut seq, next, 0);
@@ -220,6 +247,7 @@ impl World {
             decoded,
         };
         self.oracle.admit(from + count);
+        self.oracle.suppressed(from..from + count);
         core.handle_chunk(self.now, chunk);
     }
 
@@ -389,7 +417,11 @@ impl World {
                 | Event::Listed(_) => {}
             }
         }
-        self.oracle.run_died(self.saved);
+        // The volume went with the container: only the topic remembers.
+        if self.rng.u32(..4) == 0 {
+            self.tally.wipes += 1;
+            self.saved = 0;
+        }
     }
 
     /// The core has finished; whether the world is complete.

@@ -127,6 +127,7 @@ pub(super) fn clock() -> SystemTime {
 
 pub(super) fn config(endpoint: String) -> DatahubConfig {
     DatahubConfig {
+        resume_from_topic: true,
         endpoint,
         access_id: Secret::new("AKID-TEST"),
         access_key: Secret::new("AKSECRET-TEST"),

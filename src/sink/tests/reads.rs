@@ -9,7 +9,8 @@ use crate::sink::{outcome, wire};
 #[tokio::test]
 async fn topics_are_blob_or_tuple() {
     let schema = r#"{"fields":[{"name":"id","type":"bigint","notnull":true}]}"#;
-    let tuple = serde_json::json!({"RecordType": "TUPLE", "RecordSchema": schema}).to_string();
+    let tuple =
+        serde_json::json!({"RecordType": "TUPLE", "RecordSchema": schema, "CreateTime": 7}).to_string();
     let replies = vec![
         ok(br#"{"RecordType":"BLOB","ShardCount":3}"#),
         ok(tuple.as_bytes()),
@@ -17,9 +18,13 @@ async fn topics_are_blob_or_tuple() {
         error(404, "NoSuchTopic", "gone"),
     ];
     let (datahub, _server) = pair(replies, |_| ()).await;
-    assert_eq!(datahub.topic().await, Ok(TopicSchema::Blob));
+    assert_eq!(datahub.topic().await.unwrap().schema, TopicSchema::Blob);
     let fields = vec![("id".to_owned(), "BIGINT".to_owned())];
-    assert_eq!(datahub.topic().await, Ok(TopicSchema::Tuple(fields)));
+    let topic = datahub.topic().await.unwrap();
+    assert_eq!(
+        (topic.schema, topic.created_s),
+        (TopicSchema::Tuple(fields), Some(7))
+    );
     let odd = datahub.topic().await.unwrap_err();
     assert_eq!(odd.reason.code, "datahub_unreadable_answer");
     let missing = datahub.topic().await.unwrap_err();
@@ -196,10 +201,11 @@ async fn a_probe_finds_what_the_shard_holds() {
 }
 
 #[tokio::test]
-async fn the_tail_is_the_newest_records_of_all_writers() {
+async fn a_shard_is_read_from_its_end() {
     let records = page(&[(7, "h", "x"), (8, "g", "y"), (9, "g", "z")]);
     let (datahub, server) = pair(vec![cursor(9), cursor(7), ok(&records)], |_| ()).await;
-    let tail = datahub.tail(&"12".into(), 3).await.unwrap();
+    let mut reading = datahub.backwards(&"12".into(), 3).await.unwrap();
+    let tail = reading.stretch().await.unwrap();
     let ids: Vec<_> = tail
         .iter()
         .map(|r| (r.sequence, &*r.attributes["cdc.id"]))
@@ -221,6 +227,7 @@ async fn a_page_that_is_too_large_is_asked_for_in_parts() {
         ok(&page(&[(9, "g", "z")])),
     ];
     let (datahub, server) = pair(replies, |_| ()).await;
-    assert_eq!(datahub.tail(&"12".into(), 2).await.unwrap().len(), 2);
+    let mut reading = datahub.backwards(&"12".into(), 2).await.unwrap();
+    assert_eq!(reading.stretch().await.unwrap().len(), 2);
     assert_eq!(server.seen()[3].body, wire::get_body("c", 1));
 }

@@ -1,0 +1,131 @@
+//! Before anything is read: what does the topic know of an earlier run?
+//!
+//! A container without its volume finds its position here, and one that was killed finds what it had sent behind its
+//! checkpoint.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+
+use super::view::View;
+use crate::delivery::resume::{Saved, decide};
+use crate::position::{Position, Watermark};
+use crate::record::{RecordId, Shard};
+use crate::retry::{Delays, Failure, until_ok};
+use crate::sink::{DataHub, Trace};
+use crate::source::Resume;
+use crate::store::Checkpoint;
+
+/// Shards that are read at the same time.
+const AT_ONCE: usize = 8;
+
+/// What a run begins with.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Where the source continues; `None` where the configured start applies.
+    pub(super) resume: Option<Resume>,
+    /// Records behind that point which the topic has.
+    pub(super) stored: HashSet<RecordId>,
+}
+
+impl Memory {
+    /// What the checkpoint alone says.
+    pub(super) fn of_file(checkpoint: Option<Checkpoint>) -> Self {
+        Self {
+            resume: checkpoint.map(|c| Resume {
+                identity: c.identity,
+                position: c.position,
+            }),
+            stored: HashSet::new(),
+        }
+    }
+
+    /// What the topic and the checkpoint say together. Asks as long as it takes.
+    ///
+    /// # Errors
+    /// What only a person can end: the two contradict each other, or the topic may not be read.
+    pub(super) async fn of_topic(
+        datahub: &DataHub,
+        created_s: Option<u64>,
+        checkpoint: Option<Checkpoint>,
+        settle: Duration,
+        delays: Delays,
+        view: &View,
+    ) -> Result<Self, Failure> {
+        let saved = checkpoint.map(|c| Saved {
+            watermark: Watermark {
+                position: c.position,
+                server: c.identity,
+            },
+            topic_created_s: c.topic_created_s,
+        });
+        let recalled = until_ok(
+            delays,
+            || async {
+                let recalled = recall(datahub, created_s, saved.clone(), settle).await;
+                view.topic_check(recalled.as_ref().err().map(|failure| &failure.reason));
+                recalled
+            },
+            |failure, wait| {
+                tracing::warn!(code = failure.reason.code, error = %failure.reason.message, wait_ms = wait.as_millis(),
+                    "the topic's newest records cannot be read yet");
+            },
+        );
+        recalled.await
+    }
+}
+
+async fn recall(
+    datahub: &DataHub,
+    created_s: Option<u64>,
+    saved: Option<Saved>,
+    settle: Duration,
+) -> Result<Memory, Failure> {
+    let shards = datahub.shards().await?;
+    let was_here = saved.is_some() || traces(datahub, &shards).await?.iter().any(|trace| trace.present);
+    if !was_here {
+        return Ok(Memory::default());
+    }
+    // The service may still be at the last requests of a process that was killed a moment ago.
+    tokio::time::sleep(settle).await;
+    let watermarks = traces(datahub, &shards)
+        .await?
+        .into_iter()
+        .filter_map(|trace| trace.watermark);
+    let Some(begin) = decide(saved, watermarks.collect(), created_s)? else {
+        return Ok(Memory::default());
+    };
+    let stored = stored(datahub, &shards, &begin.position).await?;
+    tracing::info!(position = %begin.position, already_stored = stored.len(), "continuing where the topic and the checkpoint end");
+    Ok(Memory {
+        resume: Some(Resume {
+            identity: begin.server,
+            position: begin.position,
+        }),
+        stored,
+    })
+}
+
+async fn traces(datahub: &DataHub, shards: &[Shard]) -> Result<Vec<Trace>, Failure> {
+    let mut traces = Vec::with_capacity(shards.len());
+    for some in shards.chunks(AT_ONCE) {
+        traces.extend(try_join_all(some.iter().map(|shard| datahub.trace(&shard.id))).await?);
+    }
+    Ok(traces)
+}
+
+async fn stored(
+    datahub: &DataHub,
+    shards: &[Shard],
+    position: &Position,
+) -> Result<HashSet<RecordId>, Failure> {
+    let mut stored = HashSet::new();
+    for some in shards.chunks(AT_ONCE) {
+        let reads = some
+            .iter()
+            .map(|shard| datahub.stored_behind(&shard.id, position));
+        stored.extend(try_join_all(reads).await?.into_iter().flatten());
+    }
+    Ok(stored)
+}

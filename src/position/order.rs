@@ -1,0 +1,155 @@
+//! Which of two points comes first, and which rows lie before a point.
+
+use std::cmp::Ordering;
+
+use super::{FilePosition, GtidSet, Position};
+
+impl FilePosition {
+    /// Which comes first; `None` for files of different series (`mysql-bin.…`, `binlog.…`).
+    fn order(&self, other: &Self) -> Option<Ordering> {
+        let (series, number) = self.file.rsplit_once('.')?;
+        let (other_series, other_number) = other.file.rsplit_once('.')?;
+        if series != other_series {
+            return None;
+        }
+        // Numbers are padded with zeros until they outgrow the width.
+        let number: u64 = number.parse().ok()?;
+        let other_number: u64 = other_number.parse().ok()?;
+        Some((number, self.pos).cmp(&(other_number, other.pos)))
+    }
+}
+
+impl Position {
+    /// Which of two points of one history comes first; `None` where that cannot be told.
+    pub fn order(&self, other: &Self) -> Option<Ordering> {
+        let rows = |position: &Self| position.open.as_ref().map_or(0, |open| open.rows);
+        match (&self.gtid_set, &other.gtid_set) {
+            (Some(mine), Some(theirs)) if mine == theirs => {
+                let same = match (&self.open, &other.open) {
+                    (Some(mine), Some(theirs)) => mine.id == theirs.id,
+                    _ => true,
+                };
+                same.then(|| rows(self).cmp(&rows(other)))
+            }
+            (Some(mine), Some(theirs)) if mine.contains_set(theirs) => Some(Ordering::Greater),
+            (Some(mine), Some(theirs)) if theirs.contains_set(mine) => Some(Ordering::Less),
+            (None, None) => Some(self.file.order(&other.file)?.then(rows(self).cmp(&rows(other)))),
+            _ => None,
+        }
+    }
+
+    /// Whether a row, named as in a record's id, lies before the point. False where that cannot be told.
+    pub fn covers(&self, transaction: &str, row: u64) -> bool {
+        if let Some(open) = self.open.as_ref().filter(|open| open.id == transaction) {
+            return row < open.rows;
+        }
+        match &self.gtid_set {
+            Some(set) => transaction
+                .parse()
+                .is_ok_and(|one: GtidSet| !one.is_empty() && set.contains_set(&one)),
+            None => transaction
+                .parse()
+                .is_ok_and(|start: FilePosition| start.order(&self.file) == Some(Ordering::Less)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::{Flavour, OpenTransaction, ServerIdentity, Watermark};
+
+    const U: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+    fn at(gtid_set: Option<&str>, file: &str, open: Option<(&str, u64)>) -> Position {
+        Position {
+            gtid_set: gtid_set.map(|text| text.parse().unwrap()),
+            file: file.parse().unwrap(),
+            open: open.map(|(id, rows)| OpenTransaction {
+                id: id.to_owned(),
+                rows,
+                fingerprint: 0,
+            }),
+        }
+    }
+
+    #[test]
+    fn points_of_one_history_have_an_order() {
+        use Ordering::{Equal, Greater, Less};
+        let (five, six) = (format!("{U}:1-5"), format!("{U}:1-6"));
+        let next = format!("{U}:6");
+        let other = U.replace("3e11", "4e11");
+        let gtid = |set: &str, open| at(Some(set), "b.000001:4", open);
+        let file = |text: &str, open| at(None, text, open);
+        let cases = [
+            (gtid(&five, None), gtid(&six, None), Some(Less)),
+            (gtid(&six, None), gtid(&five, Some((&next, 3))), Some(Greater)),
+            (gtid(&five, Some((&next, 3))), gtid(&five, None), Some(Greater)),
+            (
+                gtid(&five, Some((&next, 3))),
+                gtid(&five, Some((&next, 3))),
+                Some(Equal),
+            ),
+            (gtid(&five, Some(("x:1", 3))), gtid(&five, Some((&next, 4))), None),
+            (gtid(&five, None), gtid(&format!("{other}:1-5"), None), None),
+            (file("b.000009:99", None), file("b.000010:4", None), Some(Less)),
+            (file("b.999999:4", None), file("b.1000000:4", None), Some(Less)),
+            (
+                file("b.000010:4", Some(("b.000010:4", 2))),
+                file("b.000010:4", None),
+                Some(Greater),
+            ),
+            (file("b.000010:4", None), file("c.000010:4", None), None),
+            (file("b.000010:4", None), gtid(&five, None), None),
+        ];
+        for (one, two, expected) in cases {
+            assert_eq!(one.order(&two), expected, "{one} {two}");
+            assert_eq!(two.order(&one), expected.map(Ordering::reverse), "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn a_point_covers_the_rows_before_it() {
+        let next = format!("{U}:6");
+        let gtid = at(Some(&format!("{U}:1-5")), "b.000001:4", Some((&next, 2)));
+        for (transaction, row, covered) in [
+            (format!("{U}:5"), 9, true),
+            (next.clone(), 1, true),
+            (next, 2, false),
+            (format!("{U}:7"), 0, false),
+            ("b.000001:3".to_owned(), 0, false),
+            (String::new(), 0, false),
+        ] {
+            assert_eq!(gtid.covers(&transaction, row), covered, "{transaction} {row}");
+        }
+        let file = at(None, "b.000002:100", Some(("b.000002:100", 2)));
+        for (transaction, row, covered) in [
+            ("b.000001:900", 7, true),
+            ("b.000002:90", 7, true),
+            ("b.000002:100", 1, true),
+            ("b.000002:100", 2, false),
+            ("b.000010:4", 0, false),
+            (U, 0, false),
+        ] {
+            assert_eq!(file.covers(transaction, row), covered, "{transaction} {row}");
+        }
+    }
+
+    #[test]
+    fn a_watermark_is_a_position_with_its_server() {
+        let watermark = Watermark {
+            position: at(Some(&format!("{U}:1-5")), "b.000001:4", Some(("x:1", 2))),
+            server: ServerIdentity {
+                flavour: Flavour::MySql,
+                server_uuid: U.to_owned(),
+                server_id: 7,
+            },
+        };
+        let text = serde_json::to_string(&watermark).unwrap();
+        assert_eq!(serde_json::from_str::<Watermark>(&text).unwrap(), watermark);
+        assert_eq!(
+            serde_json::from_str::<Position>(&text).unwrap(),
+            watermark.position
+        );
+    }
+}
