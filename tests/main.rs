@@ -13,6 +13,8 @@ mod preflight;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
+mod resume;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod sdk;
