@@ -48,6 +48,7 @@ async fn told_not_to_look_in_the_topic_it_begins_where_it_is_told() {
     assert!(report.lost >= 500 && report.repeated_same_id == 0, "{report}");
 }
 
+#[expect(clippy::disallowed_methods, reason = "the service's clock, not the product's")]
 fn second() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.expect("a clock").as_secs()

@@ -1,6 +1,7 @@
 //! Topic, shards, tail and probe.
 
 use super::loopback::{Reply, error, ok, pair};
+use crate::position::{Flavour, Position, ServerIdentity, Watermark};
 use crate::record::{Probe, Shard, ShardId, ShardState, TopicSchema};
 use crate::retry::Disposition;
 use crate::sink::wire::tests::batch;
@@ -79,8 +80,28 @@ async fn shards_have_ranges_states_and_parents() {
 
 /// A page as the service frames it: sequence numbers, groups and ids.
 fn page(records: &[(u64, &str, &str)]) -> Vec<u8> {
-    let field =
-        |number: u8, bytes: &[u8]| [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat();
+    let plain: Vec<_> = records
+        .iter()
+        .map(|(sequence, group, id)| (*sequence, *group, *id, None))
+        .collect();
+    marked_page(&plain)
+}
+
+/// Sequence number, group, id, watermark.
+type Entry<'a> = (u64, &'a str, &'a str, Option<&'a str>);
+
+/// A page of which some records have a watermark.
+fn marked_page(records: &[Entry<'_>]) -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let mut field = vec![number << 3 | 2];
+        let mut rest = bytes.len();
+        while rest > 0x7f {
+            field.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+            rest >>= 7;
+        }
+        field.push(u8::try_from(rest).unwrap());
+        [&*field, bytes].concat()
+    };
     let pair = |key: &str, value: &str| {
         field(
             1,
@@ -88,8 +109,11 @@ fn page(records: &[(u64, &str, &str)]) -> Vec<u8> {
         )
     };
     let mut message = field(1, b"next");
-    for (sequence, group, id) in records {
-        let attributes = [pair("cdc.group", group), pair("cdc.id", id)].concat();
+    for (sequence, group, id, watermark) in records {
+        let mut attributes = [pair("cdc.group", group), pair("cdc.id", id)].concat();
+        if let Some(watermark) = watermark {
+            attributes.extend(pair("cdc.wm", watermark));
+        }
         let sequence = [6 << 3, u8::try_from(*sequence).unwrap()];
         message.extend(field(4, &[&sequence, &*field(8, &attributes)].concat()));
     }
@@ -230,4 +254,74 @@ async fn a_page_that_is_too_large_is_asked_for_in_parts() {
     let mut reading = datahub.backwards(&"12".into(), 2).await.unwrap();
     assert_eq!(reading.stretch().await.unwrap().len(), 2);
     assert_eq!(server.seen()[3].body, wire::get_body("c", 1));
+}
+
+#[tokio::test]
+async fn a_shards_newest_watermark_is_found_behind_other_writers() {
+    let server = ServerIdentity {
+        flavour: Flavour::MariaDb,
+        server_uuid: String::new(),
+        server_id: 7,
+    };
+    let at = |file: &str| Watermark {
+        position: Position {
+            gtid_set: None,
+            file: file.parse().unwrap(),
+            open: None,
+        },
+        server: server.clone(),
+    };
+    let text = |file: &str| serde_json::to_string(&at(file)).unwrap();
+    let (old, new) = (text("b.1:4"), text("b.2:4"));
+    let cases: [(&str, Vec<Entry<'_>>, bool, Option<Watermark>); 4] = [
+        ("nobody", vec![], false, None),
+        ("others alone", vec![(0, "h", "x:1:0", Some(&*new))], false, None),
+        ("ours without", vec![(0, "g", "x:1:0", None)], true, None),
+        (
+            "the newest of ours",
+            vec![
+                (0, "g", "x:1:0", Some(&*old)),
+                (1, "g", "x:2:0", Some(&*new)),
+                (2, "g", "x:3:0", None),
+                (3, "h", "x:4:0", Some(&*old)),
+            ],
+            true,
+            Some(at("b.2:4")),
+        ),
+    ];
+    for (name, records, present, watermark) in cases {
+        let newest = i64::try_from(records.len()).unwrap() - 1;
+        let replies = vec![cursor(newest), cursor(0), ok(&marked_page(&records))];
+        let (datahub, _server) = pair(replies, |_| ()).await;
+        let trace = datahub.trace(&"12".into()).await.unwrap();
+        assert_eq!((trace.present, trace.watermark), (present, watermark), "{name}");
+    }
+    let unreadable = vec![
+        cursor(0),
+        cursor(0),
+        ok(&marked_page(&[(0, "g", "x:1:0", Some("{}"))])),
+    ];
+    let (datahub, _server) = pair(unreadable, |_| ()).await;
+    let failure = datahub.trace(&"12".into()).await.unwrap_err();
+    assert_eq!(failure.reason.code, "datahub_unreadable_answer");
+}
+
+#[tokio::test]
+async fn records_behind_a_position_are_found_up_to_the_first_before_it() {
+    let position = Position {
+        gtid_set: None,
+        file: "b.000002:100".parse().unwrap(),
+        open: None,
+    };
+    let records = page(&[
+        (0, "g", "b.000002:100:0"),
+        (1, "g", "b.000002:50:0"),
+        (2, "h", "b.000002:300:0"),
+        (3, "g", "b.000002:100:1"),
+        (4, "g", "b.000002:200:0"),
+    ]);
+    let (datahub, _server) = pair(vec![cursor(4), cursor(0), ok(&records)], |_| ()).await;
+    let stored = datahub.stored_behind(&"12".into(), &position).await.unwrap();
+    let ids: Vec<String> = stored.iter().map(ToString::to_string).collect();
+    assert_eq!(ids, ["b.000002:200:0", "b.000002:100:1"]);
 }
