@@ -190,6 +190,7 @@ struct Parts {
     pipeline: Pipeline<DataHub>,
     datahub: Arc<DataHub>,
     arrivals: mpsc::Receiver<crate::pipeline::intake::Arrival>,
+    store: Arc<Store>,
     checkpoint: Option<Checkpoint>,
 }
 
@@ -210,7 +211,7 @@ impl Parts {
         let (pipeline, watched) = Pipeline::new(
             settings(config),
             Arc::clone(&datahub),
-            store,
+            Arc::clone(&store),
             Arc::clone(&identity),
             driver_tick.clone(),
         );
@@ -239,6 +240,7 @@ impl Parts {
             pipeline,
             datahub,
             arrivals,
+            store,
             checkpoint,
         })
     }
@@ -316,6 +318,7 @@ async fn relay(
 async fn prepare(
     datahub: &DataHub,
     config: &Config,
+    store: &Store,
     checkpoint: Option<Checkpoint>,
     view: &View,
 ) -> Result<(Option<u64>, Memory), Failure> {
@@ -323,7 +326,7 @@ async fn prepare(
     let created_s = topic::prepare(datahub, &config.datahub, delays, view)
         .await?
         .created_s;
-    let memory = if config.datahub.resume_from_topic {
+    let mut memory = if config.datahub.resume_from_topic {
         Memory::of_topic(
             datahub,
             created_s,
@@ -336,6 +339,7 @@ async fn prepare(
     } else {
         Memory::of_file(checkpoint)
     };
+    memory.add_dead_letters(store)?;
     Ok((created_s, memory))
 }
 
@@ -352,6 +356,7 @@ fn start_tasks(
         pipeline,
         datahub,
         arrivals,
+        store,
         checkpoint,
     } = parts;
     let mut tasks = JoinSet::new();
@@ -361,7 +366,7 @@ fn start_tasks(
     let (token, prepared, config) = (stop.clone(), Arc::clone(view), config.clone());
     tasks.spawn(async move {
         let ready = tokio::select! {
-            ready = prepare(&datahub, &config, checkpoint, &prepared) => ready,
+            ready = prepare(&datahub, &config, &store, checkpoint, &prepared) => ready,
             () = token.cancelled() => return Ended::Pipeline(Ok(())),
         };
         let (created_s, memory) = match ready {

@@ -171,8 +171,8 @@ impl Core {
         self.server.get_or_insert_with(|| server.clone());
     }
 
-    /// Takes the ids that the topic has from earlier runs, of records behind the position where this run begins.
-    /// They are not sent again. To be told before the first chunk.
+    /// Takes the ids of what the topic and the dead letters have from earlier runs, of records behind the position
+    /// where this run begins. They are not sent again. To be told before the first chunk.
     pub fn handle_stored(&mut self, stored: HashSet<RecordId>) {
         self.memory = Memory::new(stored);
     }

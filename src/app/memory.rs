@@ -15,7 +15,7 @@ use crate::record::{RecordId, Shard};
 use crate::retry::{Delays, Failure, until_ok};
 use crate::sink::{DataHub, Trace};
 use crate::source::Resume;
-use crate::store::Checkpoint;
+use crate::store::{Checkpoint, Store};
 
 /// Shards that are read at the same time.
 const AT_ONCE: usize = 8;
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 8;
 pub(super) struct Memory {
     /// Where the source continues; `None` where the configured start applies.
     pub(super) resume: Option<Resume>,
-    /// Records behind that point which the topic has.
+    /// Records behind that point which need not be sent.
     pub(super) stored: HashSet<RecordId>,
 }
 
@@ -39,6 +39,23 @@ impl Memory {
             }),
             stored: HashSet::new(),
         }
+    }
+
+    /// The records that are in the dead-letter file are not put there again.
+    ///
+    /// # Errors
+    /// A halt: the file cannot be read.
+    pub(super) fn add_dead_letters(&mut self, store: &Store) -> Result<(), Failure> {
+        let letters = store.dead_letters().map_err(|e| {
+            Failure::halt(
+                "dead_letters_unreadable",
+                format!("the dead-letter file cannot be read: {e}"),
+                "repair the line that is named, or move the file to another place",
+            )
+        })?;
+        self.stored
+            .extend(letters.iter().filter_map(|letter| letter.id.parse().ok()));
+        Ok(())
     }
 
     /// What the topic and the checkpoint say together. Asks as long as it takes.

@@ -22,7 +22,7 @@ pub(super) struct Oracle {
     /// Per key: its rows in order, and how many of them are settled in the outside world.
     keys: BTreeMap<u128, (Vec<usize>, usize)>,
     stored: Vec<u32>,
-    /// Whether the topic had the row when the present run began.
+    /// Whether the topic or the dead letters had the row when the present run began.
     remembered: Vec<bool>,
     /// Repetitions that are excused: one for each request that was stored after it was looked for.
     excused: Vec<u32>,
@@ -95,7 +95,8 @@ impl Oracle {
         self.admitted = start;
         self.ends = BTreeSet::from([start]);
         self.told.fill(false);
-        self.remembered = self.stored.iter().map(|count| *count > 0).collect();
+        let kept = self.stored.iter().zip(&self.buried);
+        self.remembered = kept.map(|(stored, buried)| *stored > 0 || *buried).collect();
         self.told_prefix = start;
         self.held = 0;
         self.busy.clear();
@@ -106,7 +107,14 @@ impl Oracle {
         self.draining = false;
     }
 
-    /// Rows that were given to the core: those that the topic had when the run began are resolved at once.
+    /// The dead letters' records from `start` on.
+    pub(super) fn dead_letters(&self, start: usize) -> impl Iterator<Item = &Record> {
+        let rows = self.rows.iter().zip(&self.buried).skip(start);
+        rows.filter(|(_, buried)| **buried)
+            .filter_map(|(row, _)| row.record.as_ref())
+    }
+
+    /// Rows that were given to the core: those that were kept when the run began are resolved at once.
     pub(super) fn suppressed(&mut self, rows: std::ops::Range<usize>) {
         let known: Vec<usize> = rows.filter(|row| self.remembered[*row]).collect();
         self.told(&known);
@@ -275,7 +283,10 @@ impl Oracle {
     }
 
     pub(super) fn buried(&mut self, row: usize) {
-        self.buried[row] = true;
+        assert!(
+            !std::mem::replace(&mut self.buried[row], true),
+            "row {row} is buried twice"
+        );
         self.settled(self.rows[row].record.as_ref().unwrap().hash_key);
     }
 

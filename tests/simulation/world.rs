@@ -177,6 +177,7 @@ impl World {
             .hub
             .records()
             .filter(|record| self.oracle.row_of(record) >= start)
+            .chain(self.oracle.dead_letters(start))
             .collect();
         self.tally.remembered += u64::try_from(stored.len()).unwrap();
         core.handle_server(&server());
