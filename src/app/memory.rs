@@ -46,15 +46,18 @@ impl Memory {
     /// # Errors
     /// A halt: the file cannot be read.
     pub(super) fn add_dead_letters(&mut self, store: &Store) -> Result<(), Failure> {
-        let letters = store.dead_letters().map_err(|e| {
+        let unreadable = |what: String| {
             Failure::halt(
                 "dead_letters_unreadable",
-                format!("the dead-letter file cannot be read: {e}"),
+                format!("the dead-letter file cannot be read: {what}"),
                 "repair the line that is named, or move the file to another place",
             )
-        })?;
-        self.stored
-            .extend(letters.iter().filter_map(|letter| letter.id.parse().ok()));
+        };
+        for letter in store.dead_letters().map_err(|e| unreadable(e.to_string()))? {
+            let id = letter.id.parse();
+            self.stored
+                .insert(id.map_err(|e| unreadable(format!("{:?} is {e}", letter.id)))?);
+        }
         Ok(())
     }
 
