@@ -133,20 +133,24 @@ pub enum Charset {
     Utf8,
     /// ascii: bytes below 0x80.
     Ascii,
-    /// latin1: MySQL's is windows-1252 with its five holes mapped to C1 controls.
-    Latin1,
     /// gbk.
     Gbk,
-    /// gb18030 and gb18030_2022.
+    /// gb18030, the edition of 2005.
     Gb18030,
+    /// gb18030_2022 (OceanBase).
+    Gb18030Of2022,
     /// gb2312.
     Gb2312,
     /// big5.
     Big5,
-    /// sjis and cp932.
-    ShiftJis,
-    /// ujis and eucjpms.
-    EucJp,
+    /// sjis.
+    Sjis,
+    /// cp932.
+    Cp932,
+    /// ujis.
+    Ujis,
+    /// eucjpms.
+    EucJpMs,
     /// euckr.
     EucKr,
     /// utf16: big endian.
@@ -157,7 +161,7 @@ pub enum Charset {
     Ucs2,
     /// utf32: big endian.
     Utf32,
-    /// A single-byte set that `encoding_rs` knows under this WHATWG label.
+    /// A single-byte set by MySQL's name for it: latin1, cp1251, koi8r …
     SingleByte(&'static str),
 }
 

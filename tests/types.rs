@@ -5,6 +5,8 @@ use harness::servers::{Kind, Options, Server};
 use mysql_async::prelude::Queryable;
 use serde_json::Value;
 
+mod charsets;
+
 use crate::rig::{self, PROJECT, READY, TOPIC};
 
 /// How a column is asked for as text, and how that text compares with the JSON that arrived.

@@ -20,6 +20,7 @@ mod text;
 
 use temporal::Temporal;
 use text::Decoder;
+pub(in crate::source) use text::single_byte_charset;
 pub use text::write_json_string;
 
 /// A value that cannot be read or represented. Never holds the value.
