@@ -78,8 +78,20 @@ pub struct DatabaseConfig {
     pub heartbeat: Duration,
     /// Limit for a TCP connect with handshake, and for each query (`DATABASE_CONNECT_TIMEOUT_SECONDS`, 10 s).
     pub connect_timeout: Duration,
+    /// What a table with a column that cannot be relayed does (`TYPE_POLICY`).
+    pub types: TypePolicy,
     /// Where to start without a checkpoint (`START_POSITION`).
     pub start: StartPosition,
+}
+
+/// `TYPE_POLICY`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TypePolicy {
+    /// Stop and wait for a person.
+    #[default]
+    Halt,
+    /// Leave its table out: the rows are counted as filtered.
+    SkipTable,
 }
 
 /// Where to start when nothing is known (`START_POSITION`).

@@ -44,6 +44,7 @@ use preflight::Severity;
 use status::Publisher;
 pub use status::{SourceState, SourceStatus};
 use streaming::Streaming;
+use tables::Tables;
 use tally::Tally;
 use transaction::Tracker;
 
@@ -239,7 +240,8 @@ impl Source {
         self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
         if self.feed.is_none() {
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
-            self.feed = Some(Feed::new(tracker, self.config.tables.clone()));
+            let tables = Tables::new(self.config.types, opened.facts.left_out.clone());
+            self.feed = Some(Feed::new(tracker, self.config.tables.clone(), tables));
         }
         self.publisher.server(&opened.facts);
         self.publisher.state(SourceState::Streaming);

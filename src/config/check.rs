@@ -15,7 +15,7 @@ use super::problem::Problems;
 use super::reader::Reader;
 use super::{
     Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, LogFormat, LoggingConfig,
-    MonitoringConfig, PoisonPolicy, Secret, StartPosition, TlsConfig, TlsMode,
+    MonitoringConfig, PoisonPolicy, Secret, StartPosition, TlsConfig, TlsMode, TypePolicy,
 };
 use crate::retry::Delays;
 
@@ -111,6 +111,10 @@ impl Reader<'_> {
             server_id,
             heartbeat: self.seconds("database.heartbeat_seconds"),
             connect_timeout: self.seconds("database.connect_timeout_seconds"),
+            types: match self.number("database.type_policy") {
+                0 => TypePolicy::Halt,
+                _ => TypePolicy::SkipTable,
+            },
             start: self
                 .parsed("database.start_position", start_position)
                 .unwrap_or(StartPosition::Latest),

@@ -137,10 +137,10 @@ fn prepared_only(transaction: &str, table: &TableId) -> Failure {
 
 impl Feed {
     /// Starts where `tracker` does.
-    pub fn new(tracker: Tracker, filter: TableFilter) -> Self {
+    pub fn new(tracker: Tracker, filter: TableFilter, tables: Tables) -> Self {
         Self {
             tracker,
-            tables: Tables::default(),
+            tables,
             filter,
             pending: None,
             meta: SourceMeta {
@@ -223,6 +223,11 @@ impl Feed {
     pub fn define(&mut self, definition: Option<TableDefinition>) -> Result<(), Failure> {
         let place = self.place();
         self.tables.define(definition, &place)
+    }
+
+    /// As [`Tables::notice`].
+    pub fn notice(&mut self) -> Option<String> {
+        self.tables.notice()
     }
 
     /// Looks at a rows event, and passes over what was handed on before a cut.

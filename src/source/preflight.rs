@@ -10,6 +10,7 @@ mod judge;
 mod observe;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use mysql_async::Conn;
@@ -44,6 +45,9 @@ pub struct ServerFacts {
     pub expire_seconds: Option<u64>,
     /// How many tables the configuration captures now.
     pub captured_tables: usize,
+    /// Captured tables, as `db.table`, that are left out for a column that cannot be relayed
+    /// (`TYPE_POLICY=skip_table`).
+    pub left_out: BTreeSet<String>,
 }
 
 /// How bad a finding is.

@@ -15,6 +15,7 @@ use crate::source::asking::{Asking, Told, bytes_behind};
 use crate::source::decode::{Header, kind};
 use crate::source::feed::{Fed, Feed};
 use crate::source::intake::{Intake, Taken};
+use crate::source::schema::{LEFT_OUT_REMEDY, TABLE_LEFT_OUT};
 use crate::source::status::Publisher;
 use crate::source::tables;
 use crate::source::tally::Tally;
@@ -211,7 +212,12 @@ impl Streaming {
             Told::Files(_) => None,
         };
         match feed.define(definition) {
-            Ok(()) => self.needs = None,
+            Ok(()) => {
+                self.needs = None;
+                if let Some(notice) = feed.notice() {
+                    tracing::warn!(code = TABLE_LEFT_OUT, remedy = LEFT_OUT_REMEDY, "{notice}");
+                }
+            }
             // A second look: the first may have fallen into the middle of a change.
             Err(failure) if tables::may_have_raced(&failure) && !needs.again => {
                 needs.asked = false;

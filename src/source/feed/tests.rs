@@ -27,7 +27,11 @@ fn filter() -> TableFilter {
 }
 
 fn feed_at(flavour: Flavour, position: Position) -> Feed {
-    Feed::new(Tracker::new(flavour, position, false, None), filter())
+    Feed::new(
+        Tracker::new(flavour, position, false, None),
+        filter(),
+        Tables::default(),
+    )
 }
 
 fn at(file: &str, pos: u64, gtid_set: Option<GtidSet>) -> Position {
@@ -139,6 +143,7 @@ fn rows_that_may_still_be_rolled_back_are_refused() {
     let mut feed = Feed::new(
         Tracker::new(Flavour::MariaDb, at(RECORDED, 4, None), false, None),
         others,
+        Tables::default(),
     );
     play(&mut feed, &sample::recorded_with_xa(), &mut Vec::new()).expect("other tables do not care");
 }
@@ -368,7 +373,11 @@ fn filtered_tables_never_ask_for_a_definition() {
     made.transaction(5, &[1, 2]);
     let filter = TableFilter::parse("elsewhere", "*").unwrap();
     let position = at("a", 4, Some(read_before(4)));
-    let mut feed = Feed::new(Tracker::new(Flavour::MySql, position, false, None), filter);
+    let mut feed = Feed::new(
+        Tracker::new(Flavour::MySql, position, false, None),
+        filter,
+        Tables::default(),
+    );
     let mut rows = Vec::new();
     play(&mut feed, &made.events, &mut rows).unwrap();
     assert_eq!(rows, ["c filtered", "c filtered"]);
@@ -390,7 +399,11 @@ fn uncaptured_rows_are_counted_even_where_columns_are_left_out() {
         let filter = TableFilter::parse(schemas, "*").unwrap();
         let tracker = Tracker::new(Flavour::MySql, at("a", 4, Some(read_before(4))), false, None);
         let mut rows = Vec::new();
-        let outcome = play(&mut Feed::new(tracker, filter), &made.events, &mut rows);
+        let outcome = play(
+            &mut Feed::new(tracker, filter, Tables::default()),
+            &made.events,
+            &mut rows,
+        );
         (rows.len(), outcome.err().map(|failure| failure.reason.code))
     };
     assert_eq!(read("elsewhere"), (3, None));
