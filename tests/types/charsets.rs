@@ -94,7 +94,8 @@ async fn servers_view(conn: &mut Conn, charset: &str) -> BTreeMap<Vec<u8>, Optio
         let rows: Vec<(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)> = conn.query(select).await.expect(charset);
         for (bytes, kept, text) in rows {
             let text = text.filter(|_| kept.as_ref() == Some(&bytes));
-            let text = text.map(|text| String::from_utf8(text).expect("UTF-8"));
+            // MariaDB makes three bytes of half a surrogate pair.
+            let text = text.and_then(|text| String::from_utf8(text).ok());
             let text = text.filter(|text| !is_stand_in(text, &bytes, charset));
             view.insert(bytes, text);
         }
@@ -133,11 +134,9 @@ fn our_view(cell: &Cell, bytes: &[u8]) -> Option<String> {
 }
 
 async fn charsets_of(conn: &mut Conn) -> BTreeSet<String> {
-    let names: Vec<String> = conn
-        .query("SELECT CHARACTER_SET_NAME FROM information_schema.CHARACTER_SETS")
-        .await
-        .expect("character sets");
-    names.into_iter().filter(|name| name != "binary").collect()
+    let rows: Vec<mysql_async::Row> = conn.query("SHOW CHARACTER SET").await.expect("character sets");
+    let names = rows.iter().map(|row| row.get::<String, _>(0).expect("a name"));
+    names.filter(|name| name != "binary").collect()
 }
 
 async fn every_character_is_the_servers(kind: Kind) {

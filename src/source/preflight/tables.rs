@@ -156,7 +156,7 @@ async fn captured_in(
     let columns = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, EXTRA \
          FROM information_schema.COLUMNS {of_schema} \
-         AND (DATA_TYPE NOT IN ({}) OR COLUMN_TYPE LIKE '%COMPRESSED%' OR EXTRA LIKE '%VIRTUAL%' \
+         AND (DATA_TYPE NOT IN ({}) OR COLUMN_TYPE LIKE '%COMPRESSED%' OR COLUMN_TYPE LIKE '%mariadb-5.3%' OR EXTRA LIKE '%VIRTUAL%' \
          OR COLUMN_TYPE LIKE 'bigint%unsigned%' OR COLUMN_TYPE LIKE 'bit(%' \
          OR CHARACTER_SET_NAME NOT IN ('utf8mb4', 'utf8mb3', 'utf8', 'ascii', 'latin1', 'gbk', 'binary'))",
         known.join(", ")
