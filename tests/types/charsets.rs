@@ -10,6 +10,9 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use serde_json::Value;
 
+use super::arrivals::{Relay, differences, selected};
+use super::cases::Form;
+
 /// The one set that is not decoded.
 const REFUSED: [&str; 1] = ["swe7"];
 
@@ -144,7 +147,7 @@ async fn every_character_is_the_servers(kind: Kind) {
     let mut conn = server.connect().await.expect("a connection");
     for statement in [
         "SET sql_mode = ''",
-        "CREATE TABLE test.sequences (b VARBINARY(4))",
+        "CREATE TEMPORARY TABLE test.sequences (b VARBINARY(4))",
     ] {
         conn.query_drop(statement).await.expect(statement);
     }
@@ -181,6 +184,116 @@ async fn every_character_is_the_servers(kind: Kind) {
         }));
     }
     assert!(wrong.is_empty(), "{kind}:\n{}", wrong.join("\n"));
+}
+
+/// Labels in the set's own letters; where there are such, with a backslash as their last byte.
+fn labels(view: &BTreeMap<Vec<u8>, Option<String>>) -> Vec<String> {
+    let letters = |wanted: &dyn Fn(&[u8]) -> bool| -> Vec<String> {
+        let texts = view
+            .iter()
+            .filter(|(bytes, _)| wanted(bytes))
+            .filter_map(|(_, text)| text.as_ref());
+        let texts = texts.filter(|text| !text.is_ascii() && text.chars().all(char::is_alphabetic));
+        texts.take(5).cloned().collect()
+    };
+    let odd = letters(&|bytes| bytes.len() > 1 && bytes.last() == Some(&b'\\'));
+    let quotes = letters(&|bytes| bytes.len() > 1 && bytes.last() == Some(&b'\''));
+    let usual = letters(&|bytes| !bytes.is_empty());
+    let mut labels: Vec<String> = ["a'b".to_owned(), "x\\y".to_owned()].into();
+    for letter in odd.into_iter().chain(quotes).chain(usual) {
+        let label = format!("{}{letter}{}", labels.len(), letter);
+        labels.push(label);
+    }
+    labels
+}
+
+/// All characters of all sets, relayed: in a TEXT, in a CHAR, and as labels.
+async fn every_character_arrives(kind: Kind) {
+    let server = Server::start(kind, Options::default()).await.expect("a server");
+    let mut relay = Relay::start(server, |settings| settings).await;
+    let mut conn = relay.connect().await;
+    conn.query_drop("CREATE TEMPORARY TABLE test.sequences (b VARBINARY(4))")
+        .await
+        .expect("a table");
+    let columns = ["c", "k", "e", "s"].map(|name| (name.to_owned(), Form::Text));
+    let mut tables = Vec::new();
+    for name in charsets_of(&mut conn).await {
+        if REFUSED.contains(&name.as_str()) {
+            continue;
+        }
+        let view = servers_view(&mut conn, &name).await;
+        let labels = labels(&view);
+        let list: Vec<String> = labels
+            .iter()
+            .map(|label| format!("'{}'", label.replace('\\', "\\\\").replace('\'', "''")))
+            .collect();
+        let (list, set) = (list.join(","), format!("CHARACTER SET {name} COLLATE {name}_bin"));
+        let create = format!(
+            "CREATE TABLE test.{name} (id INT PRIMARY KEY, c TEXT {set}, k CHAR(60) {set}, e ENUM({list}) {set}, \
+             s SET({list}) {set})"
+        );
+        conn.query_drop(&create).await.expect(&create);
+        let characters: Vec<&Vec<u8>> = view
+            .iter()
+            .filter(|(_, text)| text.is_some())
+            .map(|(bytes, _)| bytes)
+            .collect();
+        let rows: Vec<String> = characters
+            .chunks(200)
+            .enumerate()
+            .map(|(id, some)| {
+                let text = |count: usize| {
+                    some.iter()
+                        .take(count)
+                        .map(|bytes| hex(bytes))
+                        .collect::<String>()
+                };
+                let (all, few) = (text(200), text(60));
+                let bits = id % (1 << labels.len());
+                format!(
+                    "({id}, CONVERT(x'{all}' USING {name}), CONVERT(x'{few}' USING {name}), {}, {bits})",
+                    id % labels.len() + 1
+                )
+            })
+            .collect();
+        conn.query_drop(format!("INSERT INTO test.{name} VALUES {}", rows.join(",")))
+            .await
+            .expect(&name);
+        tables.push(name);
+    }
+    relay.caught_up().await;
+    let news = relay.news();
+    let mut wrong = Vec::new();
+    for name in &tables {
+        let rows = selected(&mut conn, &format!("test.{name}"), &columns).await;
+        let arrived: Vec<&Value> = news
+            .iter()
+            .filter(|e| e["source"]["table"] == name.as_str())
+            .map(|e| &e["after"])
+            .collect();
+        assert_eq!(arrived.len(), rows.len(), "{kind} {name}");
+        let definitions = columns.clone().map(|(column, _)| format!("{column} in {name}"));
+        for image in arrived {
+            let id = image["id"].as_u64().expect("an id");
+            wrong.extend(differences(&columns, &definitions, &rows[&id], image));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{kind}, {} wrong:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(30)].join("\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_character_arrives_from_mysql() {
+    every_character_arrives(Kind::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_character_arrives_from_mariadb() {
+    every_character_arrives(Kind::MariaDb).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
