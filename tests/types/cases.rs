@@ -47,7 +47,7 @@ impl Form {
     /// Whether what arrived is what was selected.
     pub(super) fn matches(self, selected: &str, arrived: &Value) -> bool {
         match self {
-            Self::Number => arrived.is_number() && arrived.to_string() == selected,
+            Self::Number => arrived.is_number() && text_of(arrived) == selected,
             Self::Single => {
                 let double: f64 = selected.parse().expect("a number");
                 #[expect(
@@ -70,14 +70,14 @@ impl Form {
             Self::Text | Self::Instant | Self::Base64 => arrived == selected,
             Self::Geometry => {
                 let (srid, wkb) = selected.split_once(' ').expect("two words");
-                arrived["srid"].to_string() == srid && arrived["wkb"] == wkb
+                text_of(&arrived["srid"]) == srid && arrived["wkb"] == wkb
             }
         }
     }
 }
 
 /// What stands in front of a number with a fraction or an exponent where the JSON was read: [`keep_fractions`].
-const FRACTION: &str = "\u{1}fraction ";
+const FRACTION: &str = "number: ";
 
 /// JSON in which numbers with a fraction or an exponent are strings, so that no parser rounds them.
 pub(super) fn keep_fractions(json: &str) -> String {
@@ -86,9 +86,9 @@ pub(super) fn keep_fractions(json: &str) -> String {
     while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
         let (plain, token) = rest.split_at(at);
         kept.push_str(plain);
-        let length = if token.starts_with('"') {
+        let length = if let Some(string) = token.strip_prefix('"') {
             let mut escaped = false;
-            let end = token[1..].find(|c| {
+            let end = string.find(|c| {
                 let ends = c == '"' && !escaped;
                 escaped = c == '\\' && !escaped;
                 ends
@@ -101,7 +101,7 @@ pub(super) fn keep_fractions(json: &str) -> String {
         };
         let (token, behind) = token.split_at(length);
         if !token.starts_with('"') && token.contains(['.', 'e', 'E']) {
-            kept.push_str(&format!("\"\\u0001{}{token}\"", &FRACTION[1..]));
+            kept.push_str(&format!("\"{FRACTION}{token}\""));
         } else {
             kept.push_str(token);
         }
@@ -113,6 +113,10 @@ pub(super) fn keep_fractions(json: &str) -> String {
 /// The text of a number that [`keep_fractions`] kept.
 pub(super) fn fraction(arrived: &Value) -> Option<&str> {
     arrived.as_str()?.strip_prefix(FRACTION)
+}
+
+fn text_of(number: &Value) -> String {
+    number.to_string()
 }
 
 /// Significant digits of a number's text.
@@ -329,7 +333,7 @@ fn times() -> Vec<Case> {
     for digits in 0..=6 {
         let fraction = |text: &str| match digits {
             0 => String::new(),
-            digits => format!(".{}", &text[..digits]),
+            digits => format!(".{}", text.get(..digits).expect("enough digits")),
         };
         let most = fraction("999999");
         let one = fraction(&format!("{}1", "0".repeat(digits.saturating_sub(1))));

@@ -79,6 +79,9 @@ fn code_points(top: u32) -> impl Iterator<Item = char> {
         .filter_map(char::from_u32)
 }
 
+/// A binary value that may be NULL.
+type Maybe = Option<Vec<u8>>;
+
 /// What the server makes of each sequence: its text, and nothing where it is no character there. MySQL cuts
 /// malformed bytes off or answers NULL, MariaDB puts a question mark into their place.
 async fn servers_view(conn: &mut Conn, charset: &str) -> BTreeMap<Vec<u8>, Option<String>> {
@@ -94,7 +97,7 @@ async fn servers_view(conn: &mut Conn, charset: &str) -> BTreeMap<Vec<u8>, Optio
             "SELECT b, CAST(CONVERT(b USING {charset}) AS BINARY), \
              CAST(CONVERT(CONVERT(b USING {charset}) USING utf8mb4) AS BINARY) FROM test.sequences"
         );
-        let rows: Vec<(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>)> = conn.query(select).await.expect(charset);
+        let rows: Vec<(Vec<u8>, Maybe, Maybe)> = conn.query(select).await.expect(charset);
         for (bytes, kept, text) in rows {
             let text = text.filter(|_| kept.as_ref() == Some(&bytes));
             // MariaDB makes three bytes of half a surrogate pair.

@@ -78,7 +78,7 @@ fn null_patterns() -> Vec<Vec<Case>> {
             let values = (0..6).map(|row| match row {
                 0 => "NULL".to_owned(),
                 1 => "1".to_owned(),
-                row if (n + row) % (row + 1) == 0 => "NULL".to_owned(),
+                row if (n + row).is_multiple_of(row + 1) => "NULL".to_owned(),
                 row => (n % 100 + row).to_string(),
             });
             Case {

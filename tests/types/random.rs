@@ -286,15 +286,8 @@ impl Fill {
                     0 => bits,
                     version => bits & !(0xf << 76) & !(3 << 62) | version << 76 | 2 << 62,
                 };
-                let hex = format!("{bits:032x}");
-                format!(
-                    "'{}-{}-{}-{}-{}'",
-                    &hex[..8],
-                    &hex[8..12],
-                    &hex[12..16],
-                    &hex[16..20],
-                    &hex[20..]
-                )
+                // The server reads it without its dashes as well.
+                format!("'{bits:032x}'")
             }
             Self::Inet6 => {
                 let words: Vec<String> = (0..8)
@@ -337,7 +330,7 @@ fn clock(rng: &mut Rng, hours: u32) -> String {
 fn fraction(rng: &mut Rng, digits: usize) -> String {
     match digits {
         0 => String::new(),
-        digits => format!(".{}", &format!("{:06}", rng.u32(0..1_000_000))[..digits]),
+        digits => (0..digits).fold(".".to_owned(), |text, _| text + &rng.u32(0..10).to_string()),
     }
 }
 
