@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cdc_collector::change::{ChangeEvent, Charset, Column, ColumnKind, RowChange, SourceMeta, TableSchema};
+use cdc_collector::config::Envelope;
 use cdc_collector::encode::{Encoder, Routing, Settings};
 use cdc_collector::position::{FilePosition, Flavour, Position};
 use cdc_collector::source::rows::{RowsEvent, TableMap};
@@ -150,11 +151,12 @@ fn run(name: &str, samples: &[Sample]) -> Result<(), Box<dyn Error>> {
         },
         open: None,
     };
-    let mut encoder = Encoder::new(&Settings {
+    let settings = Settings {
         group: "bench".to_owned(),
-        flavour: Flavour::MySql,
         routing: Routing::PrimaryKey,
-    });
+        envelope: Envelope::Debezium,
+    };
+    let mut encoder = Encoder::new(&settings, Flavour::MySql);
     for pass in ["cut", "encode"] {
         let start = Instant::now();
         let mut bytes = 0;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::delivery;
+use crate::encode;
 use crate::http;
 use crate::pipeline::intake::{CHANNEL_CHUNKS, Intake};
 use crate::pipeline::{Pipeline, Tick};
@@ -225,7 +226,11 @@ impl Parts {
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
         let intake = Intake::new(
             source,
-            config.datahub.group.clone(),
+            encode::Settings {
+                group: config.datahub.group.clone(),
+                routing: encode::Routing::default(),
+                envelope: config.records.envelope,
+            },
             sender,
             identity,
             wall_clock_ms,

@@ -30,6 +30,8 @@ pub use problem::{Problem, Problems};
 pub struct Config {
     /// Where rows come from.
     pub database: DatabaseConfig,
+    /// What a record says.
+    pub records: RecordsConfig,
     /// Where records go.
     pub datahub: DatahubConfig,
     /// How they get there.
@@ -123,6 +125,20 @@ pub struct TlsConfig {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
+/// What a record says (`ENVELOPE`).
+#[derive(Clone, Debug)]
+pub struct RecordsConfig {
+    /// `ENVELOPE`.
+    pub envelope: Envelope,
+}
+
+/// `ENVELOPE`: what a record looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// Debezium's JSON object without schema.
+    Debezium,
+}
+
 /// `DATAHUB_COMPRESSION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -155,7 +171,21 @@ pub struct DatahubConfig {
     pub topic: String,
     /// `DATAHUB_CONSUMER_GROUP`: this collector's identity.
     pub group: String,
-    /// `DATAHUB_COMPRESSION`.
+    /// What a record says (`ENVELOPE`).
+#[derive(Clone, Debug)]
+pub struct RecordsConfig {
+    /// `ENVELOPE`.
+    pub envelope: Envelope,
+}
+
+/// `ENVELOPE`: what a record looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// Debezium's JSON object without schema.
+    Debezium,
+}
+
+/// `DATAHUB_COMPRESSION`.
     pub compression: Compression,
     /// `DATAHUB_CREATE_TOPIC`: create a missing topic (BLOB) instead of halting.
     pub create_topic: bool,

@@ -14,18 +14,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::change::{ChangeEvent, RowChange, TableSchema};
+use crate::change::{ChangeEvent, Operation, RowChange, TableSchema};
+use crate::config::Envelope;
 use crate::position::{Flavour, Position};
 use crate::record::{Chunk, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
 use crate::source::value::ValueError;
 
 mod debezium;
+mod image;
 mod key;
+mod plan;
 #[cfg(test)]
 mod tests;
 
-use debezium::{Envelope, Failed, Plan};
+use debezium::Debezium;
 use key::KeyText;
+use plan::{Failed, Plan};
 
 /// What decides over a record's shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,15 +41,55 @@ pub enum Routing {
     Table,
 }
 
-/// What an encoder has to know about the run.
+/// What an encoder has to know about the run, whichever server it reads.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `source.name`: the collector's group.
     pub group: String,
-    /// `source.connector`.
-    pub flavour: Flavour,
     /// What decides over a record's shard.
     pub routing: Routing,
+    /// What a record looks like.
+    pub envelope: Envelope,
+}
+
+/// The envelope's writer: asked once a row, never once a cell.
+#[derive(Debug)]
+enum Writer {
+    Debezium(Debezium),
+}
+
+impl Writer {
+    fn new(settings: &Settings, flavour: Flavour) -> Self {
+        match settings.envelope {
+            Envelope::Debezium => Self::Debezium(Debezium::new(&settings.group, flavour)),
+        }
+    }
+
+    fn set_now(&mut self, ms: u64) {
+        match self {
+            Self::Debezium(writer) => writer.set_now(ms),
+        }
+    }
+
+    /// What the envelope writes of the table into every record.
+    fn text(&self, schema: &TableSchema) -> Vec<u8> {
+        match self {
+            Self::Debezium(_) => Debezium::text(schema),
+        }
+    }
+
+    /// Appends the row's envelope to `out`, and tells `key` where in it the partition key lies.
+    fn write(
+        &mut self,
+        plan: &Plan,
+        row: &RowChange<'_>,
+        out: &mut Vec<u8>,
+        key: &mut KeyText,
+    ) -> Result<(), Failed> {
+        match self {
+            Self::Debezium(writer) => writer.write(plan, row, out, key),
+        }
+    }
 }
 
 /// A row that cannot be written. Names the place, never the value.
@@ -81,7 +125,7 @@ const MAX_RESERVE: usize = 1 << 20;
 /// Turns events into records, and gathers them into chunks.
 #[derive(Debug)]
 pub struct Encoder {
-    envelope: Envelope,
+    writer: Writer,
     routing: Routing,
     key: KeyText,
     /// The plan of the last row's table; rows of one table come in runs.
@@ -96,10 +140,10 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder whose first record has `seq` 0.
-    pub fn new(settings: &Settings) -> Self {
+    /// An encoder of rows from this kind of server, whose first record has `seq` 0.
+    pub fn new(settings: &Settings, flavour: Flavour) -> Self {
         Self {
-            envelope: Envelope::new(&settings.group, settings.flavour),
+            writer: Writer::new(settings, flavour),
             routing: settings.routing,
             key: KeyText::default(),
             current: None,
@@ -114,7 +158,7 @@ impl Encoder {
 
     /// The wall clock for the envelopes that follow (`ts_ms`), milliseconds since 1970.
     pub fn set_now(&mut self, ms: u64) {
-        self.envelope.set_now(ms);
+        self.writer.set_now(ms);
     }
 
     /// Takes one event: a row becomes a record, a filtered row is counted.
@@ -148,7 +192,7 @@ impl Encoder {
                 self.buffer.truncate(start);
                 Err(EncodeError {
                     table: row.schema.id.to_string().into(),
-                    column: failed.column(row.schema).into(),
+                    column: failed.name(row.schema).into(),
                     transaction: Arc::clone(&row.meta.transaction),
                     row: row.row,
                     cause: failed.cause,
@@ -159,8 +203,17 @@ impl Encoder {
 
     /// Appends the row's envelope to the buffer; returns the hash of its partition key.
     fn write(&mut self, row: &RowChange<'_>) -> Result<u128, Failed> {
+        let complete = match row.operation {
+            Operation::Create => row.before.is_none() && row.after.is_some(),
+            Operation::Update => row.before.is_some() && row.after.is_some(),
+            Operation::Delete => row.before.is_some() && row.after.is_none(),
+        };
+        if !complete {
+            return Err(Failed::image("the images do not fit the operation"));
+        }
         let plan = self.plan(row.schema)?;
-        self.envelope.write(&plan, row, &mut self.buffer, &mut self.key)?;
+        self.key.begin(plan.keys);
+        self.writer.write(&plan, row, &mut self.buffer, &mut self.key)?;
         Ok(match self.routing {
             Routing::PrimaryKey => self.key.hash(&self.buffer),
             Routing::Table => plan.table_hash,
@@ -180,7 +233,7 @@ impl Encoder {
             if self.plans.len() >= MAX_PLANS {
                 self.plans.clear();
             }
-            let plan = Arc::new(Plan::new(schema)?);
+            let plan = Arc::new(Plan::new(schema, self.writer.text(schema))?);
             self.plans.insert(address, Arc::clone(&plan));
             plan
         };

@@ -14,8 +14,8 @@ use super::options::{self, Refusal};
 use super::problem::Problems;
 use super::reader::Reader;
 use super::{
-    Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, LogFormat, LoggingConfig,
-    MonitoringConfig, PoisonPolicy, Secret, StartPosition, TlsConfig, TlsMode,
+    Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Envelope, LogFormat, LoggingConfig,
+    MonitoringConfig, PoisonPolicy, RecordsConfig, Secret, StartPosition, TlsConfig, TlsMode,
 };
 use crate::retry::Delays;
 
@@ -76,6 +76,7 @@ impl Reader<'_> {
         let group = self.group();
         let config = Config {
             database: self.database(&group),
+            records: self.records(),
             datahub: self.datahub(group),
             delivery: self.delivery(),
             monitoring: self.monitoring(),
@@ -172,6 +173,14 @@ impl Reader<'_> {
             }
         };
         TlsConfig { mode, ca, client }
+    }
+
+    fn records(&mut self) -> RecordsConfig {
+        // One envelope so far: the number only checks the word.
+        self.number("records.envelope");
+        RecordsConfig {
+            envelope: Envelope::Debezium,
+        }
     }
 
     fn datahub(&mut self, group: String) -> DatahubConfig {

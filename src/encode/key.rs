@@ -19,6 +19,12 @@ pub(super) struct KeyText {
 }
 
 impl KeyText {
+    /// Makes room for the key of the next row: of so many columns, or of the whole row if there are none.
+    pub(super) fn begin(&mut self, columns: usize) {
+        self.spans.clear();
+        self.spans.resize(columns.max(1), 0..0);
+    }
+
     /// Hashes the key of the row that was written last.
     pub(super) fn hash(&mut self, buffer: &[u8]) -> u128 {
         let Self { spans, part, joined } = self;

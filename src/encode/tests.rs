@@ -70,11 +70,12 @@ fn image((id, name): Row<'_>) -> (Vec<u8>, Vec<u8>) {
 }
 
 fn encoder(routing: Routing) -> Encoder {
-    let mut encoder = Encoder::new(&Settings {
+    let settings = Settings {
         group: "g".to_owned(),
-        flavour: Flavour::MySql,
         routing,
-    });
+        envelope: Envelope::Debezium,
+    };
+    let mut encoder = Encoder::new(&settings, Flavour::MySql);
     encoder.set_now(1_700_000_000_500);
     encoder
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Tick;
 use crate::change::{ChangeEvent, Operation};
-use crate::encode::{Encoder, Routing, Settings};
+use crate::encode::{Encoder, Settings};
 use crate::position::ServerIdentity;
 use crate::record::Chunk;
 use crate::retry::Failure;
@@ -75,9 +75,7 @@ pub struct Arrival {
 /// The loop's parts.
 pub struct Intake {
     source: Source,
-    /// `source.name` in the envelope.
-    group: String,
-    routing: Routing,
+    settings: Settings,
     arrivals: mpsc::Sender<Arrival>,
     /// Told to the driver before the first chunk: whose positions these are.
     identity: Arc<OnceLock<ServerIdentity>>,
@@ -101,7 +99,7 @@ impl Intake {
     /// A loop that has read nothing yet.
     pub fn new(
         source: Source,
-        group: String,
+        settings: Settings,
         arrivals: mpsc::Sender<Arrival>,
         identity: Arc<OnceLock<ServerIdentity>>,
         clock: fn() -> u64,
@@ -109,8 +107,7 @@ impl Intake {
     ) -> Self {
         Self {
             source,
-            group,
-            routing: Routing::default(),
+            settings,
             arrivals,
             identity,
             clock,
@@ -193,13 +190,7 @@ impl Intake {
     /// The encoder, made when the first row shows what kind of server it comes from.
     fn encoder<'e>(&self, encoder: &'e mut Option<Encoder>) -> Result<&'e mut Encoder, Failure> {
         let identity = self.source.identity().ok_or_else(unidentified)?;
-        Ok(encoder.get_or_insert_with(|| {
-            Encoder::new(&Settings {
-                group: self.group.clone(),
-                flavour: identity.flavour,
-                routing: self.routing,
-            })
-        }))
+        Ok(encoder.get_or_insert_with(|| Encoder::new(&self.settings, identity.flavour)))
     }
 
     /// Hands on what was encoded, and the position, if there is anything new.
