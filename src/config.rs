@@ -125,20 +125,6 @@ pub struct TlsConfig {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// What a record says (`ENVELOPE`).
-#[derive(Clone, Debug)]
-pub struct RecordsConfig {
-    /// `ENVELOPE`.
-    pub envelope: Envelope,
-}
-
-/// `ENVELOPE`: what a record looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Envelope {
-    /// Debezium's JSON object without schema.
-    Debezium,
-}
-
 /// `DATAHUB_COMPRESSION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -152,6 +138,20 @@ pub enum Compression {
     Zstd,
     /// lz4, and plain from the first refusal of it on.
     Auto,
+}
+
+/// What a record says (`ENVELOPE`).
+#[derive(Clone, Debug)]
+pub struct RecordsConfig {
+    /// `ENVELOPE`.
+    pub envelope: Envelope,
+}
+
+/// `ENVELOPE`: what a record looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// Debezium's JSON object without schema.
+    Debezium,
 }
 
 /// The destination (`DATAHUB_*`).
@@ -171,21 +171,7 @@ pub struct DatahubConfig {
     pub topic: String,
     /// `DATAHUB_CONSUMER_GROUP`: this collector's identity.
     pub group: String,
-    /// What a record says (`ENVELOPE`).
-#[derive(Clone, Debug)]
-pub struct RecordsConfig {
-    /// `ENVELOPE`.
-    pub envelope: Envelope,
-}
-
-/// `ENVELOPE`: what a record looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Envelope {
-    /// Debezium's JSON object without schema.
-    Debezium,
-}
-
-/// `DATAHUB_COMPRESSION`.
+    /// `DATAHUB_COMPRESSION`.
     pub compression: Compression,
     /// `DATAHUB_CREATE_TOPIC`: create a missing topic (BLOB) instead of halting.
     pub create_topic: bool,
