@@ -128,6 +128,7 @@ fn run(name: &str, samples: &[Sample]) -> Result<(), Box<dyn Error>> {
             .map(|(ordinal, (sample, wire))| Column {
                 name: format!("column_{ordinal}"),
                 kind: sample.kind.clone(),
+                declared: Box::default(),
                 nullable: wire.nullable,
                 wire: wire.kind,
                 meta: wire.meta,
