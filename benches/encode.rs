@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cdc_collector::change::{ChangeEvent, Charset, Column, ColumnKind, RowChange, SourceMeta, TableSchema};
-use cdc_collector::config::Envelope;
+use cdc_collector::config::filter::columns::ColumnRules;
+use cdc_collector::config::{Envelope, Secret};
 use cdc_collector::encode::{Encoder, Routing, Settings};
 use cdc_collector::position::{FilePosition, Flavour, Position};
 use cdc_collector::source::rows::{RowsEvent, TableMap};
@@ -156,6 +157,9 @@ fn run(name: &str, samples: &[Sample]) -> Result<(), Box<dyn Error>> {
         group: "bench".to_owned(),
         routing: Routing::PrimaryKey,
         envelope: Envelope::Debezium,
+        columns: ColumnRules::default(),
+        hash_key: Secret::new(""),
+        rules_on_keys: false,
     };
     let mut encoder = Encoder::new(&settings, Flavour::MySql);
     for pass in ["cut", "encode"] {

@@ -156,13 +156,13 @@ impl Intake {
                 self.source.rows(|event| {
                     operations.count(&event);
                     encoder.push(&event).map_err(|e| {
-                        Failure::halt(
-                            "row_not_encodable",
-                            e.to_string(),
-                            "correct the value in the source, or exclude the table with DATABASE_TABLES",
-                        )
+                        let (code, remedy) = e.advice();
+                        Failure::halt(code, e.to_string(), remedy)
                     })
                 })?;
+                for notice in encoder.notices() {
+                    tracing::warn!(code = "column_rule_idle", "{notice}");
+                }
             }
             if encoder.as_ref().is_some_and(|e| e.bytes() >= CHUNK_BYTES)
                 && let Some(ended) = self.send(&mut encoder, stop).await
