@@ -222,7 +222,8 @@ impl Parts {
             config.delivery.alarm_attempts,
             resume,
             source_status,
-        );
+        )
+        .emitting(config.records.emits);
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
         let intake = Intake::new(
             source,

@@ -141,7 +141,7 @@ pub enum Compression {
     Auto,
 }
 
-/// What a record says (`ENVELOPE`, `COLUMN_*`).
+/// What a record says (`ENVELOPE`, `COLUMN_*`, `EMIT_*`).
 #[derive(Clone, Debug)]
 pub struct RecordsConfig {
     /// `ENVELOPE`.
@@ -152,6 +152,17 @@ pub struct RecordsConfig {
     pub hash_key: Secret,
     /// `COLUMN_RULES_ON_KEYS`: whether a column of a primary key may be left out or masked.
     pub rules_on_keys: bool,
+    /// `EMIT_TRANSACTIONS` and `EMIT_DDL`.
+    pub emits: Emits,
+}
+
+/// Records that are no rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emits {
+    /// Where a transaction begins and ends (`EMIT_TRANSACTIONS`).
+    pub transactions: bool,
+    /// What changes a definition (`EMIT_DDL`).
+    pub definitions: bool,
 }
 
 /// `ENVELOPE`: what a record looks like.

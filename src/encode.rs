@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::change::{ChangeEvent, Operation, RowChange, TableSchema};
+use crate::change::{ChangeEvent, Mark, Operation, RowChange, TableSchema};
 use crate::config::filter::columns::ColumnRules;
 use crate::config::{Envelope, Secret};
 use crate::position::{Flavour, Position};
-use crate::record::{Chunk, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
+use crate::record::{Chunk, Part, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
 use crate::source::value::ValueError;
 
 mod canal;
@@ -26,6 +26,7 @@ mod debezium;
 mod image;
 mod key;
 mod last;
+mod marks;
 mod maxwell;
 mod plan;
 mod rules;
@@ -34,7 +35,7 @@ mod tests;
 mod writer;
 
 use key::KeyText;
-use plan::{Failed, Plan};
+use plan::{Failed, Plan, table_hash};
 use rules::Rules;
 use writer::Writer;
 
@@ -177,9 +178,32 @@ impl Encoder {
         match event {
             ChangeEvent::Row(row) => self.push_row(row)?,
             ChangeEvent::Filtered { .. } => self.filtered += 1,
+            ChangeEvent::Mark(mark) => self.push_mark(mark),
         }
         self.decoded += 1;
         Ok(())
+    }
+
+    fn push_mark(&mut self, mark: &Mark<'_>) {
+        let (meta, part, hash_key) = match mark {
+            Mark::Begin { meta } => (meta, Part::Begin, key::md5(meta.transaction.as_bytes())),
+            Mark::End { meta, .. } => (meta, Part::End, key::md5(meta.transaction.as_bytes())),
+            // With the table's rows, where tables route.
+            Mark::Definition {
+                meta,
+                ordinal,
+                change,
+            } => (meta, Part::Definition(*ordinal), table_hash(&change.id)),
+        };
+        self.writer.write_mark(mark, &mut self.buffer);
+        self.pending.push(Pending {
+            id: RecordId {
+                transaction: Arc::clone(&meta.transaction),
+                part,
+            },
+            hash_key,
+            end: self.buffer.len(),
+        });
     }
 
     fn push_row(&mut self, row: &RowChange<'_>) -> Result<(), EncodeError> {
@@ -189,7 +213,7 @@ impl Encoder {
                 self.pending.push(Pending {
                     id: RecordId {
                         transaction: Arc::clone(&row.meta.transaction),
-                        row: row.row,
+                        part: Part::Row(row.row),
                     },
                     hash_key,
                     end: self.buffer.len(),

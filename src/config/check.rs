@@ -15,8 +15,8 @@ use super::options::{self, Refusal};
 use super::problem::Problems;
 use super::reader::Reader;
 use super::{
-    Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Envelope, LogFormat, LoggingConfig,
-    MonitoringConfig, PoisonPolicy, RecordsConfig, Secret, StartPosition, TlsConfig, TlsMode,
+    Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Emits, Envelope, LogFormat,
+    LoggingConfig, MonitoringConfig, PoisonPolicy, RecordsConfig, Secret, StartPosition, TlsConfig, TlsMode,
 };
 use crate::retry::Delays;
 
@@ -190,6 +190,10 @@ impl Reader<'_> {
             hash_key: self.hash_key(&columns),
             columns,
             rules_on_keys: self.number("records.column_rules_on_keys") == 1,
+            emits: Emits {
+                transactions: self.number("records.emit_transactions") == 1,
+                definitions: self.number("records.emit_ddl") == 1,
+            },
         }
     }
 

@@ -42,6 +42,10 @@ impl Canal {
         [types, names]
     }
 
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
     pub(super) fn set_now(&mut self, ms: u64) {
         if self.now_ms != ms {
             self.now_ms = ms;

@@ -57,6 +57,11 @@ impl Debezium {
         [text, Vec::new()]
     }
 
+    /// `source` up to the value of its `ts_ms`, and the wall clock in milliseconds.
+    pub(super) fn source(&self) -> (&[u8], u64) {
+        (&self.source, self.now_ms)
+    }
+
     pub(super) fn set_now(&mut self, ms: u64) {
         if self.now_ms != ms {
             self.now_ms = ms;

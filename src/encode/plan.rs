@@ -98,6 +98,11 @@ impl Failed {
     }
 }
 
+/// Hash key of a table's rows where the table routes, and of what is told of its definition.
+pub(super) fn table_hash(id: &TableId) -> u128 {
+    md5(id.to_string().as_bytes())
+}
+
 impl Plan {
     /// `text` writes the envelope's own part.
     pub(super) fn new(
@@ -139,7 +144,7 @@ impl Plan {
         let routes = |column: &&PlannedColumn| keys == 0 || column.key.is_some();
         Ok(Self {
             schema: Arc::clone(schema),
-            table_hash: md5(id.to_string().as_bytes()),
+            table_hash: table_hash(id),
             rule_routes: columns.iter().filter(routes).any(|column| column.rule.is_some()),
             set_routes: columns.iter().filter(routes).any(|column| column.is_set),
             columns,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 mod envelopes;
+mod marks;
 mod rules;
 
 use super::*;
@@ -327,7 +328,7 @@ proptest! {
         prop_assert_eq!(ids.len(), records.len());
         for (seq, (record, (ordinal, after))) in records.iter().zip(&pushed).enumerate() {
             prop_assert_eq!(record.seq, u64::try_from(seq).unwrap());
-            prop_assert_eq!(record.id.row, *ordinal);
+            prop_assert_eq!(record.id.part, Part::Row(*ordinal));
             let payload = payload(record);
             match after {
                 Some((id, name)) => {

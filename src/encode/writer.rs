@@ -5,9 +5,10 @@ use super::Settings;
 use super::canal::Canal;
 use super::debezium::Debezium;
 use super::key::KeyText;
+use super::marks;
 use super::maxwell::Maxwell;
 use super::plan::{Failed, Plan, Shown, TableText};
-use crate::change::{Operation, RowChange};
+use crate::change::{Mark, Operation, RowChange};
 use crate::config::Envelope;
 use crate::position::Flavour;
 
@@ -68,6 +69,19 @@ impl Writer {
             Self::Debezium(writer) => writer.write(plan, row, out, key),
             Self::Canal(writer) => writer.write(plan, row, out, key),
             Self::Maxwell(writer) => writer.write(plan, row, out, key),
+        }
+    }
+
+    /// Appends a record that is no row to `out`.
+    pub(super) fn write_mark(&self, mark: &Mark<'_>, out: &mut Vec<u8>) {
+        match mark {
+            Mark::Begin { meta } => marks::write_begin(meta, out),
+            Mark::End { meta, tables } => marks::write_end(meta, tables, out),
+            Mark::Definition { meta, change, .. } => match self {
+                Self::Debezium(writer) => marks::write_debezium(meta, change, writer.source(), out),
+                Self::Canal(writer) => marks::write_canal(meta, change, writer.now_ms(), out),
+                Self::Maxwell(_) => marks::write_maxwell(meta, change, out),
+            },
         }
     }
 }
