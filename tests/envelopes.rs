@@ -341,8 +341,8 @@ async fn transactions_and_definitions_are_told_in_order(kind: Kind) {
     let decoded = collector.metrics().await.expect("metrics");
     assert_eq!(
         decoded.value("cdc_rows_decoded_total", &[("op", "m")]),
-        Some(5.0),
-        "2 tables, 1 transaction, 1 column"
+        Some(6.0),
+        "1 database, 2 tables, 1 transaction, 1 column"
     );
     // Killed, so that it may tell some of it again; what it tells is the same.
     collector.kill9().expect("a kill");
@@ -353,7 +353,11 @@ async fn transactions_and_definitions_are_told_in_order(kind: Kind) {
         .expect("rows");
     let all = relay(&server, &emulator, "marks", &settings).await;
     let mut seen = HashSet::new();
-    let first: Vec<&(String, Value)> = all.iter().filter(|(id, _)| seen.insert(id.clone())).collect();
+    let mut first: Vec<&(String, Value)> = all.iter().filter(|(id, _)| seen.insert(id.clone())).collect();
+    // The database was made when the server was set up.
+    let database = first.remove(0);
+    assert_eq!(database.1["databaseName"], "test");
+    assert!(database.1["source"]["table"].is_null());
     let word = |message: &Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match (&message["ddl"], &message["status"]) {
