@@ -28,7 +28,7 @@ impl Canal {
     pub(super) fn text(table: &Shown<'_>) -> TableText {
         let mut types = b",\"isDdl\":false,\"mysqlType\":".to_vec();
         members(&mut types, &table.columns, |column, out| {
-            write_json_string(&column.declared, out)
+            write_json_string(&column.declared, out);
         });
         types.extend_from_slice(b",\"old\":");
         let mut names = b",\"pkNames\":".to_vec();

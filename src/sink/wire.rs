@@ -145,7 +145,7 @@ fn write_id(out: &mut String, record: &Record) {
     match record.id.part {
         Part::Row(ordinal) => out.push_str(itoa::Buffer::new().format(ordinal)),
         // Seldom: formatted as everywhere else.
-        part => out.push_str(&part.to_string()),
+        part @ (Part::Begin | Part::End | Part::Definition(_)) => out.push_str(&part.to_string()),
     }
 }
 
