@@ -223,7 +223,7 @@ impl Parts {
             resume,
             source_status,
         )
-        .emitting(config.records.emits);
+        .for_records(config.records.clone());
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
         let intake = Intake::new(
             source,

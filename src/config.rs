@@ -142,7 +142,7 @@ pub enum Compression {
 }
 
 /// What a record says (`ENVELOPE`, `COLUMN_*`, `EMIT_*`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RecordsConfig {
     /// `ENVELOPE`.
     pub envelope: Envelope,
@@ -166,9 +166,10 @@ pub struct Emits {
 }
 
 /// `ENVELOPE`: what a record looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Envelope {
     /// Debezium's JSON object without schema.
+    #[default]
     Debezium,
     /// Canal's flat JSON message.
     Canal,
@@ -266,7 +267,7 @@ pub enum LogFormat {
 }
 
 /// A value that is never printed, and where it can be read again when it is refused.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secret {
     value: String,
     /// The file that `<NAME>_FILE` named.

@@ -128,7 +128,6 @@ const MAX_RESERVE: usize = 1 << 20;
 pub struct Encoder {
     writer: Writer,
     rules: Rules,
-    notices: Vec<String>,
     routing: Routing,
     key: KeyText,
     /// The plan of the last row's table; rows of one table come in runs.
@@ -152,7 +151,6 @@ impl Encoder {
                 settings.hash_key.expose(),
                 settings.rules_on_keys,
             ),
-            notices: Vec::new(),
             routing: settings.routing,
             key: KeyText::default(),
             current: None,
@@ -278,18 +276,10 @@ impl Encoder {
             }
             let plan = Arc::new(Plan::new(schema, &self.rules, |table| self.writer.text(table))?);
             self.plans.insert(address, Arc::clone(&plan));
-            let names: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
-            let idle = self.rules.idle(&schema.id.db, &schema.id.table, &names);
-            self.notices.extend(idle);
             plan
         };
         self.current = Some(Arc::clone(&plan));
         Ok(plan)
-    }
-
-    /// What should be logged about the tables met since the last call, a sentence each.
-    pub fn notices(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notices)
     }
 
     /// What the records since the last [`Encoder::take`] charge to the byte budget.

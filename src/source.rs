@@ -35,7 +35,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::change::ChangeEvent;
-use crate::config::{DatabaseConfig, Emits};
+use crate::config::{DatabaseConfig, RecordsConfig};
 use crate::position::{Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure};
 use feed::Feed;
@@ -84,7 +84,7 @@ pub struct Source {
     alarm_attempts: u32,
     known: Option<(ServerIdentity, Position)>,
     feed: Option<Feed>,
-    emits: Emits,
+    records: Arc<RecordsConfig>,
     state: State,
     publisher: Publisher,
     tally: Tally,
@@ -114,7 +114,7 @@ impl Source {
             alarm_attempts,
             known: resume.map(|resume| (resume.identity, resume.position)),
             feed: None,
-            emits: Emits::default(),
+            records: Arc::default(),
             state: State::Idle,
             publisher: Publisher::new(status),
             tally: Tally::default(),
@@ -125,10 +125,10 @@ impl Source {
         }
     }
 
-    /// Hands on these records beside the rows.
+    /// Says what records are to hold: which are handed on beside the rows, and which columns need a look at the start.
     #[must_use]
-    pub fn emitting(mut self, emits: Emits) -> Self {
-        self.emits = emits;
+    pub fn for_records(mut self, records: RecordsConfig) -> Self {
+        self.records = Arc::new(records);
         self
     }
 
@@ -232,8 +232,8 @@ impl Source {
             self.publisher.state(SourceState::Connecting);
         }
         let config = Arc::clone(&self.config);
-        let known = self.known.clone();
-        self.state = State::Opening(Box::pin(opening::open(config, known)));
+        let (records, known) = (Arc::clone(&self.records), self.known.clone());
+        self.state = State::Opening(Box::pin(opening::open(config, records, known)));
     }
 
     fn begin(&mut self, opened: Opened) {
@@ -249,7 +249,7 @@ impl Source {
         if self.feed.is_none() {
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
             let mut feed = Feed::new(tracker, self.config.tables.clone());
-            feed.emit(self.emits);
+            feed.emit(self.records.emits);
             self.feed = Some(feed);
         }
         self.publisher.server(&opened.facts);

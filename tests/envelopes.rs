@@ -292,6 +292,19 @@ async fn a_rule_on_a_key_halts_until_it_is_meant() {
     assert_eq!(halted["reason_code"], "column_rule_on_key", "{halted}");
     collector.stop(STOPPED).await.expect("a stop");
     assert!(records(&emulator, "keys").is_empty());
+    let wrong = settings
+        .clone()
+        .env("COLUMN_MASK", "t.nothing=constant:x")
+        .arg("check");
+    let (status, printed, _) = wrong.run_to_end(READY).await.expect("a report");
+    assert!(
+        !status.success() && printed.contains("FATAL  column_rule_on_key"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("column_rule_idle") && printed.contains("t.nothing"),
+        "{printed}"
+    );
     let settings = settings.env("COLUMN_RULES_ON_KEYS", "true");
     let records = relay(&server, &emulator, "keys", &settings).await;
     assert_eq!(records[0].1["after"], serde_json::json!({"a": 1}));

@@ -60,21 +60,6 @@ impl Rules {
                 .map_or(Rule::Exclude, |hash| Rule::Hash(Box::new(hash.clone()))),
         })
     }
-
-    /// What to tell about the entries that spell out the table and a column that it does not have.
-    pub(super) fn idle<'r>(
-        &'r self,
-        db: &'r str,
-        table: &'r str,
-        columns: &'r [&'r str],
-    ) -> impl Iterator<Item = String> + 'r {
-        self.rules.idle(db, table, columns).map(move |rule| {
-            format!(
-                "no column of {db}.{table} is meant by {} in COLUMN_EXCLUDE or COLUMN_MASK",
-                rule.written
-            )
-        })
-    }
 }
 
 impl Rule {

@@ -165,9 +165,6 @@ impl Intake {
                         Failure::halt(code, e.to_string(), remedy)
                     })
                 })?;
-                for notice in encoder.notices() {
-                    tracing::warn!(code = "column_rule_idle", "{notice}");
-                }
             }
             if encoder.as_ref().is_some_and(|e| e.bytes() >= CHUNK_BYTES)
                 && let Some(ended) = self.send(&mut encoder, stop).await

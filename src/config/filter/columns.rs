@@ -70,31 +70,21 @@ impl ColumnRules {
 
     /// What is to be done with a column; `None` if it is shown as it is.
     pub fn of(&self, db: &str, table: &str, column: &str) -> Option<&Treatment> {
-        let covers =
-            |rule: &&ColumnRule| rule.concerns(db, table) && rule.column.matches(&column.to_lowercase());
+        let covers = |rule: &&ColumnRule| rule.covers(db, table, column);
         self.entries.iter().find(covers).map(|rule| &rule.treatment)
     }
 
-    /// The entries that spell out this table and a column that it does not have.
-    pub fn idle<'r>(
-        &'r self,
-        db: &'r str,
-        table: &'r str,
-        columns: &'r [&'r str],
-    ) -> impl Iterator<Item = &'r ColumnRule> + 'r {
-        self.entries.iter().filter(move |rule| {
-            matches!(rule.table, Pattern::Exact(_))
-                && rule.concerns(db, table)
-                && !columns
-                    .iter()
-                    .any(|column| rule.column.matches(&column.to_lowercase()))
-        })
+    /// The entries, in the order in which they count.
+    pub fn entries(&self) -> impl Iterator<Item = &ColumnRule> {
+        self.entries.iter()
     }
 }
 
 impl ColumnRule {
-    fn concerns(&self, db: &str, table: &str) -> bool {
-        self.table.matches(&table.to_lowercase())
+    /// Whether the column is meant.
+    pub fn covers(&self, db: &str, table: &str, column: &str) -> bool {
+        self.column.matches(&column.to_lowercase())
+            && self.table.matches(&table.to_lowercase())
             && self
                 .db
                 .as_ref()
@@ -220,22 +210,6 @@ mod tests {
         assert_eq!(rules.of("d", "t", "a"), Some(&Treatment::Exclude));
         assert_eq!(rules.of("d", "t", "b"), Some(&Treatment::Constant(String::new())));
         assert_eq!(ColumnRules::parse("", " , "), Ok(ColumnRules::default()));
-    }
-
-    #[test]
-    fn an_entry_for_a_column_that_is_not_there_is_told() {
-        let rules = rules(
-            "users.fone, *.fone, users.ph*",
-            "shop.users.x=hmac, orders.x=hmac",
-        );
-        let idle = |db, columns: &[&str]| -> Vec<String> {
-            rules
-                .idle(db, "users", columns)
-                .map(|rule| rule.written.clone())
-                .collect()
-        };
-        assert_eq!(idle("shop", &["id", "phone"]), ["users.fone", "shop.users.x"]);
-        assert_eq!(idle("crm", &["fone", "x"]), ["users.ph*"]);
     }
 
     #[test]
