@@ -1,4 +1,4 @@
-//! Row changes to records: envelope, partition key, identity.
+//! Row changes to records: envelope, column rules, partition key, identity.
 //!
 //! Owns I8: every event pushed becomes exactly one record with a stable id, or one counted filter decision.
 //! An event that cannot be encoded leaves nothing behind and is an error, never a gap. Pure: the wall clock is

@@ -39,6 +39,8 @@ pub(super) fn write_object(
     key: Option<&mut KeyText>,
 ) -> Result<(), Failed> {
     match spelling {
+        // Nothing to look up for each column.
+        Spelling::Json if !plan.is_ruled => write_spelled::<ORIGINAL>(plan, image, out, key),
         Spelling::Json => write_spelled::<JSON>(plan, image, out, key),
         Spelling::Texts => write_spelled::<TEXTS>(plan, image, out, key),
         Spelling::Arrays => write_spelled::<ARRAYS>(plan, image, out, key),

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) columns: Vec<PlannedColumn>,
     /// Number of key columns.
     pub(super) keys: usize,
+    /// Whether any column is left out or masked.
+    pub(super) is_ruled: bool,
     /// Whether a column that routes is left out or masked. Routing goes by the original all the same: only the
     /// shard tells of it.
     pub(super) rule_routes: bool,
@@ -145,6 +147,7 @@ impl Plan {
         Ok(Self {
             schema: Arc::clone(schema),
             table_hash: table_hash(id),
+            is_ruled: columns.iter().any(|column| column.rule.is_some()),
             rule_routes: columns.iter().filter(routes).any(|column| column.rule.is_some()),
             set_routes: columns.iter().filter(routes).any(|column| column.is_set),
             columns,
