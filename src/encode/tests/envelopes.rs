@@ -86,6 +86,13 @@ fn old(before: Row<'_>, after: Row<'_>) -> serde_json::Value {
     let names =
         |value: &serde_json::Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
     assert_eq!(names(only), names(&maxwell["old"]));
+    let texts = only.as_object().unwrap().values();
+    assert!(
+        texts
+            .into_iter()
+            .all(|value| value.is_string() || value.is_null()),
+        "{only}"
+    );
     maxwell["old"].clone()
 }
 

@@ -20,6 +20,9 @@ use crate::source::transaction::Tracker;
 pub(super) struct Marks {
     pub(super) emits: Emits,
     waiting: VecDeque<(SourceMeta, Waiting)>,
+    /// The transaction of the last definition, and its place there. A transaction that is cut within its definitions
+    /// and read again within a run does not tell them twice.
+    told: Option<(Arc<str>, u64)>,
 }
 
 #[derive(Debug)]
@@ -96,13 +99,21 @@ impl Marks {
             server_id: header.server_id,
             ts_us,
         };
+        let ordinal = place.ordinal;
+        if self
+            .told
+            .as_ref()
+            .is_some_and(|(id, last)| **id == *meta.transaction && ordinal <= *last)
+        {
+            return;
+        }
+        self.told = Some((Arc::clone(&meta.transaction), ordinal));
         let change = DefinitionChange {
             definition,
             object: target.object,
             id,
             sql: (!may_hold_credentials(&text)).then(|| text.as_ref().into()),
         };
-        let ordinal = place.ordinal;
         self.waiting
             .push_back((meta, Waiting::Definition { ordinal, change }));
     }
