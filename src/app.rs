@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::delivery;
+use crate::encode;
 use crate::http;
 use crate::pipeline::intake::{CHANNEL_CHUNKS, Intake};
 use crate::pipeline::{Pipeline, Tick};
@@ -221,11 +222,19 @@ impl Parts {
             config.delivery.alarm_attempts,
             resume,
             source_status,
-        );
+        )
+        .for_records(config.records.clone());
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
         let intake = Intake::new(
             source,
-            config.datahub.group.clone(),
+            encode::Settings {
+                group: config.datahub.group.clone(),
+                routing: encode::Routing::default(),
+                envelope: config.records.envelope,
+                columns: config.records.columns.clone(),
+                hash_key: config.records.hash_key.clone(),
+                rules_on_keys: config.records.rules_on_keys,
+            },
             sender,
             identity,
             wall_clock_ms,

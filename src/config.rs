@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::position::{FilePosition, GtidSet};
 use crate::retry::Delays;
 use filter::TableFilter;
+use filter::columns::ColumnRules;
 
 pub use check::Loaded;
 pub use layers::{Origin, Raw, Sources};
@@ -30,6 +31,8 @@ pub use problem::{Problem, Problems};
 pub struct Config {
     /// Where rows come from.
     pub database: DatabaseConfig,
+    /// What a record says.
+    pub records: RecordsConfig,
     /// Where records go.
     pub datahub: DatahubConfig,
     /// How they get there.
@@ -150,6 +153,42 @@ pub enum Compression {
     Auto,
 }
 
+/// What a record says (`ENVELOPE`, `COLUMN_*`, `EMIT_*`).
+#[derive(Clone, Debug, Default)]
+pub struct RecordsConfig {
+    /// `ENVELOPE`.
+    pub envelope: Envelope,
+    /// `COLUMN_EXCLUDE` and `COLUMN_MASK`.
+    pub columns: ColumnRules,
+    /// `COLUMN_MASK_KEY`; empty only where nothing is hashed.
+    pub hash_key: Secret,
+    /// `COLUMN_RULES_ON_KEYS`: whether a column of a primary key may be left out or masked.
+    pub rules_on_keys: bool,
+    /// `EMIT_TRANSACTIONS` and `EMIT_DDL`.
+    pub emits: Emits,
+}
+
+/// Records that are no rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emits {
+    /// Where a transaction begins and ends (`EMIT_TRANSACTIONS`).
+    pub transactions: bool,
+    /// What changes a definition (`EMIT_DDL`).
+    pub definitions: bool,
+}
+
+/// `ENVELOPE`: what a record looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Envelope {
+    /// Debezium's JSON object without schema.
+    #[default]
+    Debezium,
+    /// Canal's flat JSON message.
+    Canal,
+    /// Maxwell's JSON.
+    Maxwell,
+}
+
 /// The destination (`DATAHUB_*`).
 #[derive(Clone, Debug)]
 pub struct DatahubConfig {
@@ -240,7 +279,7 @@ pub enum LogFormat {
 }
 
 /// A value that is never printed, and where it can be read again when it is refused.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secret {
     value: String,
     /// The file that `<NAME>_FILE` named.

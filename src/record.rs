@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,22 +27,67 @@ pub const ATTRIBUTE_WATERMARK: &str = "cdc.wm";
 /// Attribute that names the collector's group, so that several groups can share a topic.
 pub const ATTRIBUTE_GROUP: &str = "cdc.group";
 
-/// The stable identity of a row change: its transaction and its ordinal in it.
+/// The stable identity of a record: its transaction and what of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordId {
     /// `uuid:gno` where the source has GTIDs, else `file:pos` of the transaction's first event.
     pub transaction: Arc<str>,
-    /// The row's ordinal in its transaction, from 0; rows that the filter leaves out count.
-    pub row: u64,
+    /// What of it.
+    pub part: Part,
+}
+
+/// What of a transaction a record is: the last part of its id's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// A row change, by its ordinal in the transaction, from 0; rows that the filter leaves out count.
+    Row(u64),
+    /// Its begin.
+    Begin,
+    /// Its end.
+    End,
+    /// A change of definitions, by its place among those of the transaction, from 0.
+    Definition(u64),
+}
+
+/// Text that is no [`Part`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not what a record's id ends with")]
+pub struct ParsePartError;
+
+impl FromStr for Part {
+    type Err = ParsePartError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| text.parse().map_err(|_| ParsePartError);
+        match text {
+            "begin" => Ok(Self::Begin),
+            "end" => Ok(Self::End),
+            _ => match text.strip_prefix("ddl") {
+                Some(ordinal) => number(ordinal).map(Self::Definition),
+                None => number(text).map(Self::Row),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row(ordinal) => ordinal.fmt(f),
+            Self::Begin => f.write_str("begin"),
+            Self::End => f.write_str("end"),
+            Self::Definition(ordinal) => write!(f, "ddl{ordinal}"),
+        }
+    }
 }
 
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.transaction, self.row)
+        write!(f, "{}:{}", self.transaction, self.part)
     }
 }
 
-/// One row change, ready to be sent.
+/// One row change, or what else is told of a transaction, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its place in this run.
@@ -170,4 +216,28 @@ pub enum Probe {
     Holds(usize),
     /// The shard could not be read.
     Failed(Failure),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_it_is_written() {
+        for (part, text) in [
+            (Part::Row(0), "u:7:0"),
+            (Part::Row(u64::MAX), "u:7:18446744073709551615"),
+            (Part::Begin, "u:7:begin"),
+            (Part::End, "u:7:end"),
+            (Part::Definition(2), "u:7:ddl2"),
+        ] {
+            let transaction = "u:7".into();
+            assert_eq!(RecordId { transaction, part }.to_string(), text);
+            let (_, last) = text.rsplit_once(':').unwrap();
+            assert_eq!(last.parse(), Ok(part));
+        }
+        for text in ["", "-1", "ddl", "Begin", "1 "] {
+            assert_eq!(text.parse::<Part>(), Err(ParsePartError), "{text:?}");
+        }
+    }
 }

@@ -35,7 +35,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::change::ChangeEvent;
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseConfig, RecordsConfig};
 use crate::position::{Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure};
 use feed::Feed;
@@ -85,6 +85,7 @@ pub struct Source {
     alarm_attempts: u32,
     known: Option<(ServerIdentity, Position)>,
     feed: Option<Feed>,
+    records: Arc<RecordsConfig>,
     state: State,
     publisher: Publisher,
     tally: Tally,
@@ -114,6 +115,7 @@ impl Source {
             alarm_attempts,
             known: resume.map(|resume| (resume.identity, resume.position)),
             feed: None,
+            records: Arc::default(),
             state: State::Idle,
             publisher: Publisher::new(status),
             tally: Tally::default(),
@@ -122,6 +124,13 @@ impl Source {
             denied: 0,
             wrong_sums: 0,
         }
+    }
+
+    /// Says what records are to hold: which are handed on beside the rows, and which columns need a look at the start.
+    #[must_use]
+    pub fn for_records(mut self, records: RecordsConfig) -> Self {
+        self.records = Arc::new(records);
+        self
     }
 
     /// Waits for the next step. Connects and reconnects as needed, without a limit on tries.
@@ -224,8 +233,8 @@ impl Source {
             self.publisher.state(SourceState::Connecting);
         }
         let config = Arc::clone(&self.config);
-        let known = self.known.clone();
-        self.state = State::Opening(Box::pin(opening::open(config, known)));
+        let (records, known) = (Arc::clone(&self.records), self.known.clone());
+        self.state = State::Opening(Box::pin(opening::open(config, records, known)));
     }
 
     fn begin(&mut self, opened: Opened) {
@@ -241,7 +250,9 @@ impl Source {
         if self.feed.is_none() {
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
             let tables = Tables::new(self.config.types, opened.facts.left_out.clone());
-            self.feed = Some(Feed::new(tracker, self.config.tables.clone(), tables));
+            let mut feed = Feed::new(tracker, self.config.tables.clone(), tables);
+            feed.emit(self.records.emits);
+            self.feed = Some(feed);
         }
         self.publisher.server(&opened.facts);
         self.publisher.state(SourceState::Streaming);

@@ -35,10 +35,14 @@ async fn database(config: &Config) -> Vec<Finding> {
         Ok(conn) => conn,
         Err(failure) => return vec![fatal(failure)],
     };
-    let findings = match preflight::inspect(&mut conn, &config.database).await {
+    let mut findings = match preflight::inspect(&mut conn, &config.database).await {
         Ok((_, findings)) => findings,
         Err(failure) => vec![fatal(failure)],
     };
+    match preflight::column_rules(&mut conn, &config.database, &config.records).await {
+        Ok(of_rules) => findings.extend(of_rules),
+        Err(failure) => findings.push(fatal(failure)),
+    }
     connection::close(conn).await;
     findings
 }

@@ -5,6 +5,7 @@
 //! an OceanBase without a binlog service says `log_bin = ON`. Read only: no statement here changes the server.
 //! It does not look for gaps against a checkpoint; whoever holds one compares it with [`ServerFacts`].
 
+mod columns;
 mod grants;
 mod judge;
 mod observe;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use crate::config::DatabaseConfig;
 use crate::position::{FilePosition, GtidSet, ServerIdentity};
 use crate::retry::Failure;
+pub use columns::column_rules;
 
 /// What a server is and where its binlog stands. Fields are empty where a fatal finding says why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -199,14 +199,15 @@ async fn captured_in(
     Ok(())
 }
 
-async fn ask(conn: &mut Conn, config: &DatabaseConfig, sql: &str) -> Result<Vec<Row>, Failure> {
+/// The rows of an answer; none where there is no result set.
+pub(super) async fn ask(conn: &mut Conn, config: &DatabaseConfig, sql: &str) -> Result<Vec<Row>, Failure> {
     Ok(match query(conn, sql, config.connect_timeout).await? {
         Answer::Rows(rows) => rows,
         Answer::NoResultSet => Vec::new(),
     })
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
