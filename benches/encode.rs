@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cdc_collector::change::{ChangeEvent, Charset, Column, ColumnKind, RowChange, SourceMeta, TableSchema};
+use cdc_collector::config::filter::columns::ColumnRules;
+use cdc_collector::config::{Envelope, Secret};
 use cdc_collector::encode::{Encoder, Routing, Settings};
 use cdc_collector::position::{FilePosition, Flavour, Position};
 use cdc_collector::source::rows::{RowsEvent, TableMap};
@@ -127,6 +129,7 @@ fn run(name: &str, samples: &[Sample]) -> Result<(), Box<dyn Error>> {
             .map(|(ordinal, (sample, wire))| Column {
                 name: format!("column_{ordinal}"),
                 kind: sample.kind.clone(),
+                declared: Box::default(),
                 nullable: wire.nullable,
                 wire: wire.kind,
                 meta: wire.meta,
@@ -150,11 +153,15 @@ fn run(name: &str, samples: &[Sample]) -> Result<(), Box<dyn Error>> {
         },
         open: None,
     };
-    let mut encoder = Encoder::new(&Settings {
+    let settings = Settings {
         group: "bench".to_owned(),
-        flavour: Flavour::MySql,
         routing: Routing::PrimaryKey,
-    });
+        envelope: Envelope::Debezium,
+        columns: ColumnRules::default(),
+        hash_key: Secret::new(""),
+        rules_on_keys: false,
+    };
+    let mut encoder = Encoder::new(&settings, Flavour::MySql);
     for pass in ["cut", "encode"] {
         let start = Instant::now();
         let mut bytes = 0;

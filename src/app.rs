@@ -9,6 +9,8 @@
 //! stop only saves repetitions.
 
 mod check;
+mod describe;
+mod fields;
 mod memory;
 mod topic;
 mod view;
@@ -24,9 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::delivery;
+use crate::encode::{self, Topic};
 use crate::http;
-use crate::pipeline::intake::{CHANNEL_CHUNKS, Intake};
+use crate::pipeline::intake::{Beginning, CHANNEL_CHUNKS, Intake};
 use crate::pipeline::{Pipeline, Tick};
+use crate::record::TopicSchema;
 use crate::retry::{Disposition, Failure};
 use crate::sink::DataHub;
 use crate::source::{Source, SourceStatus};
@@ -34,6 +38,7 @@ use crate::store::{Checkpoint, Store};
 use crate::telemetry::Metrics;
 
 pub use check::{Report, check};
+pub use describe::{Description, Language, describe, sentence};
 use memory::Memory;
 use view::View;
 
@@ -220,11 +225,19 @@ impl Parts {
             config.delivery.delays,
             config.delivery.alarm_attempts,
             source_status,
-        );
+        )
+        .for_records(config.records.clone());
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
         let intake = Intake::new(
             source,
-            config.datahub.group.clone(),
+            encode::Settings {
+                group: config.datahub.group.clone(),
+                routing: encode::Routing::default(),
+                envelope: config.records.envelope,
+                columns: config.records.columns.clone(),
+                hash_key: config.records.hash_key.clone(),
+                rules_on_keys: config.records.rules_on_keys,
+            },
             sender,
             identity,
             wall_clock_ms,
@@ -314,35 +327,6 @@ async fn relay(
     reason
 }
 
-/// What has to be known of the topic before anything is read: when it was created, and what it remembers.
-async fn prepare(
-    datahub: &DataHub,
-    config: &Config,
-    store: &Store,
-    checkpoint: Option<Checkpoint>,
-    view: &View,
-) -> Result<(Option<u64>, Memory), Failure> {
-    let delays = config.delivery.delays;
-    let created_s = topic::prepare(datahub, &config.datahub, delays, view)
-        .await?
-        .created_s;
-    let mut memory = if config.datahub.resume_from_topic {
-        Memory::of_topic(
-            datahub,
-            created_s,
-            checkpoint,
-            delivery::PROBE_DELAY,
-            delays,
-            view,
-        )
-        .await?
-    } else {
-        Memory::of_file(checkpoint)
-    };
-    memory.add_dead_letters(store)?;
-    Ok((created_s, memory))
-}
-
 /// Starts every long task of the process.
 fn start_tasks(
     parts: Parts,
@@ -369,11 +353,16 @@ fn start_tasks(
             ready = prepare(&datahub, &config, &store, checkpoint, &prepared) => ready,
             () = token.cancelled() => return Ended::Pipeline(Ok(())),
         };
-        let (created_s, memory) = match ready {
-            Ok(ready) => ready,
+        let Prepared {
+            topic,
+            created_s,
+            memory,
+        } = match ready {
+            Ok(prepared) => prepared,
             Err(failure) => return Ended::Pipeline(Err(failure)),
         };
-        if begin.send(memory.resume).is_err() {
+        let resume = memory.resume;
+        if begin.send(Beginning { topic, resume }).is_err() {
             // The intake was told to stop meanwhile: nothing will arrive.
             return Ended::Pipeline(Ok(()));
         }
@@ -394,6 +383,55 @@ fn start_tasks(
         }
     });
     tasks
+}
+
+/// What has to be known of the topic before anything is read.
+struct Prepared {
+    /// What records are made for.
+    topic: Topic,
+    /// When the topic was created, seconds since 1970.
+    created_s: Option<u64>,
+    /// What it remembers of an earlier run.
+    memory: Memory,
+}
+
+async fn prepare(
+    datahub: &DataHub,
+    config: &Config,
+    store: &Store,
+    checkpoint: Option<Checkpoint>,
+    view: &View,
+) -> Result<Prepared, Failure> {
+    let delays = config.delivery.delays;
+    let found = topic::prepare(datahub, &config.datahub, delays, view).await?;
+    let topic = match found.schema {
+        TopicSchema::Blob => Topic::Blob,
+        TopicSchema::Tuple(fields) => {
+            let topic = fields::of(config, fields)?;
+            fields::prepare(config, &topic).await?;
+            Topic::Tuple(topic)
+        }
+    };
+    let created_s = found.created_s;
+    let mut memory = if config.datahub.resume_from_topic {
+        Memory::of_topic(
+            datahub,
+            created_s,
+            checkpoint,
+            delivery::PROBE_DELAY,
+            delays,
+            view,
+        )
+        .await?
+    } else {
+        Memory::of_file(checkpoint)
+    };
+    memory.add_dead_letters(store)?;
+    Ok(Prepared {
+        topic,
+        created_s,
+        memory,
+    })
 }
 
 /// Says why nothing goes on, once.

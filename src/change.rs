@@ -39,6 +39,8 @@ pub struct Column {
     pub name: String,
     /// How its bytes read and print.
     pub kind: ColumnKind,
+    /// Its type as the server declares it, such as `varchar(20)` (`COLUMN_TYPE`).
+    pub declared: Box<str>,
     /// Whether it may be NULL.
     pub nullable: bool,
     /// Type byte of the table map, resolved for ENUM and SET: `WireColumn::kind`.
@@ -133,20 +135,24 @@ pub enum Charset {
     Utf8,
     /// ascii: bytes below 0x80.
     Ascii,
-    /// latin1: MySQL's is windows-1252 with its five holes mapped to C1 controls.
-    Latin1,
     /// gbk.
     Gbk,
-    /// gb18030 and gb18030_2022.
+    /// gb18030, the edition of 2005.
     Gb18030,
+    /// gb18030_2022 (OceanBase).
+    Gb18030Of2022,
     /// gb2312.
     Gb2312,
     /// big5.
     Big5,
-    /// sjis and cp932.
-    ShiftJis,
-    /// ujis and eucjpms.
-    EucJp,
+    /// sjis.
+    Sjis,
+    /// cp932.
+    Cp932,
+    /// ujis.
+    Ujis,
+    /// eucjpms.
+    EucJpMs,
     /// euckr.
     EucKr,
     /// utf16: big endian.
@@ -157,7 +163,7 @@ pub enum Charset {
     Ucs2,
     /// utf32: big endian.
     Utf32,
-    /// A single-byte set that `encoding_rs` knows under this WHATWG label.
+    /// A single-byte set by MySQL's name for it: latin1, cp1251, koi8r …
     SingleByte(&'static str),
 }
 
@@ -236,4 +242,84 @@ pub enum ChangeEvent<'a> {
         /// What happened.
         operation: Operation,
     },
+    /// A record that is no row.
+    Mark(Mark<'a>),
+}
+
+/// A record that is no row.
+#[derive(Clone, Copy, Debug)]
+pub enum Mark<'a> {
+    /// A transaction with captured rows begins: its first follows.
+    Begin {
+        /// As its first row has it.
+        meta: &'a SourceMeta,
+    },
+    /// The transaction is committed.
+    End {
+        /// Its identity, and where its end is.
+        meta: &'a SourceMeta,
+        /// The captured tables that it changed, and how many rows of each, in the order of their first rows.
+        tables: &'a [(TableId, u64)],
+    },
+    /// The definition of something captured changes: rows that follow have the new one.
+    Definition {
+        /// Where the statement is.
+        meta: &'a SourceMeta,
+        /// Its place among the transaction's definitions, from 0.
+        ordinal: u64,
+        /// What it does.
+        change: &'a DefinitionChange,
+    },
+}
+
+/// A statement that changes the definition of something captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionChange {
+    /// What it does.
+    pub definition: Definition,
+    /// To what kind of thing.
+    pub object: DefinitionObject,
+    /// The first captured table that it names; a database has no table name.
+    pub id: TableId,
+    /// Its text; `None` where that may hold credentials.
+    pub sql: Option<Box<str>>,
+}
+
+/// What kind of thing a definition is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefinitionObject {
+    /// A table.
+    Table,
+    /// An index of a table.
+    Index,
+    /// A database.
+    Database,
+}
+
+/// The first word of a statement that changes definitions; label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// `ALTER`.
+    Alter,
+    /// `CREATE`.
+    Create,
+    /// `DROP`.
+    Drop,
+    /// `RENAME`.
+    Rename,
+    /// `TRUNCATE`: the columns stay.
+    Truncate,
+}
+
+impl Definition {
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Alter => "alter",
+            Self::Create => "create",
+            Self::Drop => "drop",
+            Self::Rename => "rename",
+            Self::Truncate => "truncate",
+        }
+    }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::position::{FilePosition, GtidSet};
 use crate::retry::Delays;
 use filter::TableFilter;
+use filter::columns::ColumnRules;
 
 pub use check::Loaded;
 pub use layers::{Origin, Raw, Sources};
@@ -30,6 +31,8 @@ pub use problem::{Problem, Problems};
 pub struct Config {
     /// Where rows come from.
     pub database: DatabaseConfig,
+    /// What a record says.
+    pub records: RecordsConfig,
     /// Where records go.
     pub datahub: DatahubConfig,
     /// How they get there.
@@ -78,8 +81,20 @@ pub struct DatabaseConfig {
     pub heartbeat: Duration,
     /// Limit for a TCP connect with handshake, and for each query (`DATABASE_CONNECT_TIMEOUT_SECONDS`, 10 s).
     pub connect_timeout: Duration,
+    /// What a table with a column that cannot be relayed does (`TYPE_POLICY`).
+    pub types: TypePolicy,
     /// Where to start without a checkpoint (`START_POSITION`).
     pub start: StartPosition,
+}
+
+/// `TYPE_POLICY`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TypePolicy {
+    /// Stop and wait for a person.
+    #[default]
+    Halt,
+    /// Leave its table out: the rows are counted as filtered.
+    SkipTable,
 }
 
 /// Where to start when nothing is known (`START_POSITION`).
@@ -136,6 +151,56 @@ pub enum Compression {
     Zstd,
     /// lz4, and plain from the first refusal of it on.
     Auto,
+}
+
+/// What a record says (`ENVELOPE`, `COLUMN_*`, `EMIT_*`).
+#[derive(Clone, Debug, Default)]
+pub struct RecordsConfig {
+    /// `ENVELOPE`.
+    pub envelope: Envelope,
+    /// `COLUMN_EXCLUDE` and `COLUMN_MASK`.
+    pub columns: ColumnRules,
+    /// `COLUMN_MASK_KEY`; empty only where nothing is hashed.
+    pub hash_key: Secret,
+    /// `COLUMN_RULES_ON_KEYS`: whether a column of a primary key may be left out or masked.
+    pub rules_on_keys: bool,
+    /// `EMIT_TRANSACTIONS` and `EMIT_DDL`.
+    pub emits: Emits,
+    /// `TUPLE_NAMES`.
+    pub tuple_names: TupleNames,
+}
+
+/// `TUPLE_NAMES`: what the fields of a TUPLE topic are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TupleNames {
+    /// Pieces of the change begin with `__`; columns have their own names.
+    #[default]
+    Native,
+    /// Pieces as Alibaba Cloud DTS names its additional columns by its new rule; columns have their own names.
+    Dts,
+    /// Pieces as DTS names them by its old rule, and `dts_` before each column's name.
+    DtsLegacy,
+}
+
+/// Records that are no rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emits {
+    /// Where a transaction begins and ends (`EMIT_TRANSACTIONS`).
+    pub transactions: bool,
+    /// What changes a definition (`EMIT_DDL`).
+    pub definitions: bool,
+}
+
+/// `ENVELOPE`: what a record looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Envelope {
+    /// Debezium's JSON object without schema.
+    #[default]
+    Debezium,
+    /// Canal's flat JSON message.
+    Canal,
+    /// Maxwell's JSON.
+    Maxwell,
 }
 
 /// The destination (`DATAHUB_*`).
@@ -230,7 +295,7 @@ pub enum LogFormat {
 }
 
 /// A value that is never printed, and where it can be read again when it is refused.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Secret {
     value: String,
     /// The file that `<NAME>_FILE` named.

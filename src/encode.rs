@@ -1,4 +1,4 @@
-//! Row changes to records: envelope, partition key, identity.
+//! Row changes to records: envelope, column rules, partition key, identity.
 //!
 //! Owns I8: every event pushed becomes exactly one record with a stable id, or one counted filter decision.
 //! An event that cannot be encoded leaves nothing behind and is an error, never a gap. Pure: the wall clock is
@@ -9,23 +9,40 @@
 //! update that gives it up; behind such an update the row's changes follow under its new key, and two records
 //! under different keys have no order between shards.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::change::{ChangeEvent, RowChange, TableSchema};
+use crate::change::{ChangeEvent, Mark, Operation, RowChange, TableSchema};
+use crate::config::filter::columns::ColumnRules;
+use crate::config::{Envelope, Secret};
 use crate::position::{Flavour, Position};
-use crate::record::{Chunk, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
+use crate::record::{Chunk, Part, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
 use crate::source::value::ValueError;
 
+mod canal;
 mod debezium;
+mod flink;
+mod image;
 mod key;
+mod last;
+mod marks;
+mod maxwell;
+mod plan;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod tuple;
+mod writer;
 
-use debezium::{Envelope, Failed, Plan};
+pub use flink::FlinkTable;
 use key::KeyText;
+use plan::{Cause, Failed, Plan, table_hash};
+use rules::Rules;
+pub use tuple::{Generated, Misfit, Topic, TupleTopic};
+use writer::Writer;
 
 /// What decides over a record's shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,31 +54,77 @@ pub enum Routing {
     Table,
 }
 
-/// What an encoder has to know about the run.
+/// What an encoder has to know about the run, whichever server it reads.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `source.name`: the collector's group.
     pub group: String,
-    /// `source.connector`.
-    pub flavour: Flavour,
     /// What decides over a record's shard.
     pub routing: Routing,
+    /// What a record looks like.
+    pub envelope: Envelope,
+    /// Columns that are left out or masked.
+    pub columns: ColumnRules,
+    /// What masked values are hashed with; empty where none are.
+    pub hash_key: Secret,
+    /// Whether a column of a primary key may be left out or masked.
+    pub rules_on_keys: bool,
 }
 
 /// A row that cannot be written. Names the place, never the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{table}, column {column:?} of row {row} in transaction {transaction}: {cause}")]
-pub struct EncodeError {
-    /// `db.table`.
-    pub table: Box<str>,
-    /// The column's name; empty where the image as a whole is wrong.
-    pub column: Box<str>,
-    /// The transaction as records name it.
-    pub transaction: Arc<str>,
-    /// The row's ordinal in it, from 0.
-    pub row: u64,
-    /// What is wrong.
-    pub cause: ValueError,
+pub enum EncodeError {
+    /// A value or an image.
+    #[error("{table}, column {column:?} of row {row} in transaction {transaction}: {cause}")]
+    Value {
+        /// `db.table`.
+        table: Box<str>,
+        /// The column's name; empty where the image as a whole is wrong.
+        column: Box<str>,
+        /// The transaction as records name it.
+        transaction: Arc<str>,
+        /// The row's ordinal in it, from 0.
+        row: u64,
+        /// What is wrong.
+        cause: ValueError,
+    },
+    /// A rule for a column of a primary key, and nobody said that this is meant.
+    #[error("column {column:?} of {table} is left out or masked, but it is part of the primary key")]
+    RuleOnKey {
+        /// `db.table`.
+        table: Box<str>,
+        /// The column's name.
+        column: Box<str>,
+    },
+    /// A table that the topic's fields cannot take.
+    #[error("{seen} (row {row} in transaction {transaction})", seen = misfit.seen)]
+    Misfit {
+        /// Why.
+        misfit: Misfit,
+        /// The transaction as records name it.
+        transaction: Arc<str>,
+        /// The row's ordinal in it, from 0.
+        row: u64,
+    },
+}
+
+impl EncodeError {
+    /// A reason code, and what a person can do.
+    pub fn advice(&self) -> (&'static str, Cow<'static, str>) {
+        match self {
+            Self::Value { .. } => (
+                "row_not_encodable",
+                Cow::Borrowed("correct the value in the source, or exclude the table with DATABASE_TABLES"),
+            ),
+            Self::RuleOnKey { .. } => (
+                "column_rule_on_key",
+                Cow::Borrowed(
+                    "take the column out of COLUMN_EXCLUDE and COLUMN_MASK, or set COLUMN_RULES_ON_KEYS=true if readers can do without the key",
+                ),
+            ),
+            Self::Misfit { misfit, .. } => (misfit.code, Cow::Owned(misfit.remedy.clone())),
+        }
+    }
 }
 
 /// A record whose bytes are still in the encoder's buffer: they end at `end`, and begin where the last one ends.
@@ -81,7 +144,8 @@ const MAX_RESERVE: usize = 1 << 20;
 /// Turns events into records, and gathers them into chunks.
 #[derive(Debug)]
 pub struct Encoder {
-    envelope: Envelope,
+    writer: Writer,
+    rules: Rules,
     routing: Routing,
     key: KeyText,
     /// The plan of the last row's table; rows of one table come in runs.
@@ -96,10 +160,24 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder whose first record has `seq` 0.
-    pub fn new(settings: &Settings) -> Self {
+    /// An encoder of rows from this kind of server, whose first record has `seq` 0.
+    pub fn new(settings: &Settings, flavour: Flavour) -> Self {
+        Self::with(Writer::new(settings, flavour), settings)
+    }
+
+    /// An encoder of rows into the fields of a TUPLE topic; the envelope of `settings` has no say there.
+    pub fn tuple(settings: &Settings, topic: TupleTopic) -> Self {
+        Self::with(Writer::Tuple(tuple::Tuple::new(topic)), settings)
+    }
+
+    fn with(writer: Writer, settings: &Settings) -> Self {
         Self {
-            envelope: Envelope::new(&settings.group, settings.flavour),
+            writer,
+            rules: Rules::new(
+                &settings.columns,
+                settings.hash_key.expose(),
+                settings.rules_on_keys,
+            ),
             routing: settings.routing,
             key: KeyText::default(),
             current: None,
@@ -114,7 +192,7 @@ impl Encoder {
 
     /// The wall clock for the envelopes that follow (`ts_ms`), milliseconds since 1970.
     pub fn set_now(&mut self, ms: u64) {
-        self.envelope.set_now(ms);
+        self.writer.set_now(ms);
     }
 
     /// Takes one event: a row becomes a record, a filtered row is counted.
@@ -125,9 +203,32 @@ impl Encoder {
         match event {
             ChangeEvent::Row(row) => self.push_row(row)?,
             ChangeEvent::Filtered { .. } => self.filtered += 1,
+            ChangeEvent::Mark(mark) => self.push_mark(mark),
         }
         self.decoded += 1;
         Ok(())
+    }
+
+    fn push_mark(&mut self, mark: &Mark<'_>) {
+        let (meta, part, hash_key) = match mark {
+            Mark::Begin { meta } => (meta, Part::Begin, key::md5(meta.transaction.as_bytes())),
+            Mark::End { meta, .. } => (meta, Part::End, key::md5(meta.transaction.as_bytes())),
+            // With the table's rows, where tables route.
+            Mark::Definition {
+                meta,
+                ordinal,
+                change,
+            } => (meta, Part::Definition(*ordinal), table_hash(&change.id)),
+        };
+        self.writer.write_mark(mark, &mut self.buffer);
+        self.pending.push(Pending {
+            id: RecordId {
+                transaction: Arc::clone(&meta.transaction),
+                part,
+            },
+            hash_key,
+            end: self.buffer.len(),
+        });
     }
 
     fn push_row(&mut self, row: &RowChange<'_>) -> Result<(), EncodeError> {
@@ -137,7 +238,7 @@ impl Encoder {
                 self.pending.push(Pending {
                     id: RecordId {
                         transaction: Arc::clone(&row.meta.transaction),
-                        row: row.row,
+                        part: Part::Row(row.row),
                     },
                     hash_key,
                     end: self.buffer.len(),
@@ -146,12 +247,22 @@ impl Encoder {
             }
             Err(failed) => {
                 self.buffer.truncate(start);
-                Err(EncodeError {
-                    table: row.schema.id.to_string().into(),
-                    column: failed.column(row.schema).into(),
-                    transaction: Arc::clone(&row.meta.transaction),
-                    row: row.row,
-                    cause: failed.cause,
+                let table = row.schema.id.to_string().into();
+                let column = failed.name(row.schema).into();
+                Err(match failed.cause {
+                    Cause::Misfit(misfit) => EncodeError::Misfit {
+                        misfit: *misfit,
+                        transaction: Arc::clone(&row.meta.transaction),
+                        row: row.row,
+                    },
+                    Cause::Value(cause) => EncodeError::Value {
+                        table,
+                        column,
+                        transaction: Arc::clone(&row.meta.transaction),
+                        row: row.row,
+                        cause,
+                    },
+                    Cause::RuleOnKey => EncodeError::RuleOnKey { table, column },
                 })
             }
         }
@@ -159,12 +270,27 @@ impl Encoder {
 
     /// Appends the row's envelope to the buffer; returns the hash of its partition key.
     fn write(&mut self, row: &RowChange<'_>) -> Result<u128, Failed> {
+        let complete = match row.operation {
+            Operation::Create => row.before.is_none() && row.after.is_some(),
+            Operation::Update => row.before.is_some() && row.after.is_some(),
+            Operation::Delete => row.before.is_some() && row.after.is_none(),
+        };
+        if !complete {
+            return Err(Failed::image("the images do not fit the operation"));
+        }
         let plan = self.plan(row.schema)?;
-        self.envelope.write(&plan, row, &mut self.buffer, &mut self.key)?;
-        Ok(match self.routing {
-            Routing::PrimaryKey => self.key.hash(&self.buffer),
-            Routing::Table => plan.table_hash,
-        })
+        self.key.begin(plan.keys);
+        self.writer.write(&plan, row, &mut self.buffer, &mut self.key)?;
+        match self.routing {
+            Routing::Table => Ok(plan.table_hash),
+            Routing::PrimaryKey if self.writer.shows_key(&plan, row.operation) => {
+                Ok(self.key.hash(&self.buffer))
+            }
+            Routing::PrimaryKey => {
+                let image = row.before.as_ref().or(row.after.as_ref());
+                image.map_or(Ok(0), |image| self.key.hash_apart(&plan, image))
+            }
+        }
     }
 
     fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<Plan>, Failed> {
@@ -180,7 +306,9 @@ impl Encoder {
             if self.plans.len() >= MAX_PLANS {
                 self.plans.clear();
             }
-            let plan = Arc::new(Plan::new(schema)?);
+            let mut plan = Plan::new(schema, &self.rules, |table| self.writer.text(table))?;
+            plan.fillers = self.writer.fillers(schema)?;
+            let plan = Arc::new(plan);
             self.plans.insert(address, Arc::clone(&plan));
             plan
         };
@@ -219,6 +347,7 @@ impl Encoder {
                 seq: self.next_seq,
                 id: pending.id,
                 hash_key: pending.hash_key,
+                layout: self.writer.layout(),
                 payload: payloads.slice(begin..pending.end),
             });
             begin = pending.end;

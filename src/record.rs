@@ -13,6 +13,10 @@ use bytes::Bytes;
 use crate::position::Position;
 use crate::retry::{Failure, Reason};
 
+mod tuple;
+
+pub use tuple::{FieldKind, Fields, Layout, TopicField, TopicSchema, begin_field, end_field, push_null};
+
 /// A record's place in the order of this run: 0, 1, 2 … without holes, in binlog order.
 pub type Seq = u64;
 
@@ -27,13 +31,58 @@ pub const ATTRIBUTE_WATERMARK: &str = "cdc.wm";
 /// Attribute that names the collector's group, so that several groups can share a topic.
 pub const ATTRIBUTE_GROUP: &str = "cdc.group";
 
-/// The stable identity of a row change: its transaction and its ordinal in it.
+/// The stable identity of a record: its transaction and what of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RecordId {
     /// `uuid:gno` where the source has GTIDs, else `file:pos` of the transaction's first event.
     pub transaction: Arc<str>,
-    /// The row's ordinal in its transaction, from 0; rows that the filter leaves out count.
-    pub row: u64,
+    /// What of it.
+    pub part: Part,
+}
+
+/// What of a transaction a record is: the last part of its id's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// A row change, by its ordinal in the transaction, from 0; rows that the filter leaves out count.
+    Row(u64),
+    /// Its begin.
+    Begin,
+    /// Its end.
+    End,
+    /// A change of definitions, by its place among those of the transaction, from 0.
+    Definition(u64),
+}
+
+/// Text that is no [`Part`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not what a record's id ends with")]
+pub struct ParsePartError;
+
+impl FromStr for Part {
+    type Err = ParsePartError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| text.parse().map_err(|_| ParsePartError);
+        match text {
+            "begin" => Ok(Self::Begin),
+            "end" => Ok(Self::End),
+            _ => match text.strip_prefix("ddl") {
+                Some(ordinal) => number(ordinal).map(Self::Definition),
+                None => number(text).map(Self::Row),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row(ordinal) => ordinal.fmt(f),
+            Self::Begin => f.write_str("begin"),
+            Self::End => f.write_str("end"),
+            Self::Definition(ordinal) => write!(f, "ddl{ordinal}"),
+        }
+    }
 }
 
 /// Text that is no [`RecordId`].
@@ -45,21 +94,21 @@ impl FromStr for RecordId {
     type Err = ParseRecordIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (transaction, row) = text.rsplit_once(':').ok_or(ParseRecordIdError)?;
+        let (transaction, part) = text.rsplit_once(':').ok_or(ParseRecordIdError)?;
         Ok(Self {
             transaction: Arc::from(transaction),
-            row: row.parse().map_err(|_| ParseRecordIdError)?,
+            part: part.parse().map_err(|_| ParseRecordIdError)?,
         })
     }
 }
 
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.transaction, self.row)
+        write!(f, "{}:{}", self.transaction, self.part)
     }
 }
 
-/// One row change, ready to be sent.
+/// One row change, or what else is told of a transaction, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its place in this run.
@@ -68,7 +117,9 @@ pub struct Record {
     pub id: RecordId,
     /// MD5 of the partition key's text as a big-endian number: the hash key the service would use.
     pub hash_key: u128,
-    /// The encoded envelope, e.g. a Debezium JSON object.
+    /// What the payload is.
+    pub layout: Layout,
+    /// The encoded envelope, e.g. a Debezium JSON object; or the fields of a TUPLE topic (`record/tuple.rs`).
     pub payload: Bytes,
 }
 
@@ -101,6 +152,11 @@ impl Record {
     /// What the record charges to the byte budget, in bytes.
     pub fn cost(&self) -> usize {
         self.payload.len().saturating_add(RECORD_OVERHEAD_BYTES)
+    }
+
+    /// What is sent: one field for a blob, `None` for NULL.
+    pub fn fields(&self) -> Fields<'_> {
+        Fields::of(self.layout, &self.payload)
     }
 }
 
@@ -149,20 +205,11 @@ pub struct Shard {
 
 /// The topic as the service describes it; read once at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
+pub struct TopicFacts {
     /// What its records look like.
     pub schema: TopicSchema,
     /// When it was created, seconds since 1970: a topic of the same name that was made anew has another.
     pub created_s: Option<u64>,
-}
-
-/// What a topic's records look like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TopicSchema {
-    /// Records are one blob each.
-    Blob,
-    /// Records have named fields: name and upper-case type, in order.
-    Tuple(Vec<(String, String)>),
 }
 
 /// The newest record of a shard.
@@ -197,4 +244,28 @@ pub enum Probe {
     Holds(usize),
     /// The shard could not be read.
     Failed(Failure),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_it_is_written() {
+        for (part, text) in [
+            (Part::Row(0), "u:7:0"),
+            (Part::Row(u64::MAX), "u:7:18446744073709551615"),
+            (Part::Begin, "u:7:begin"),
+            (Part::End, "u:7:end"),
+            (Part::Definition(2), "u:7:ddl2"),
+        ] {
+            let transaction = "u:7".into();
+            assert_eq!(RecordId { transaction, part }.to_string(), text);
+            let (_, last) = text.rsplit_once(':').unwrap();
+            assert_eq!(last.parse(), Ok(part));
+        }
+        for text in ["", "-1", "ddl", "Begin", "1 "] {
+            assert_eq!(text.parse::<Part>(), Err(ParsePartError), "{text:?}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! is buffered here but the one rows event being handed on.
 
 pub mod asking;
+pub mod captured;
 pub mod connection;
 pub mod decode;
 pub mod feed;
@@ -35,7 +36,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::change::ChangeEvent;
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseConfig, RecordsConfig};
 use crate::position::{Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure};
 use feed::Feed;
@@ -44,6 +45,7 @@ use preflight::Severity;
 use status::Publisher;
 pub use status::{SourceState, SourceStatus};
 use streaming::Streaming;
+use tables::Tables;
 use tally::Tally;
 use transaction::Tracker;
 
@@ -84,6 +86,7 @@ pub struct Source {
     alarm_attempts: u32,
     known: Option<(ServerIdentity, Position)>,
     feed: Option<Feed>,
+    records: Arc<RecordsConfig>,
     state: State,
     publisher: Publisher,
     tally: Tally,
@@ -112,6 +115,7 @@ impl Source {
             alarm_attempts,
             known: None,
             feed: None,
+            records: Arc::default(),
             state: State::Idle,
             publisher: Publisher::new(status),
             tally: Tally::default(),
@@ -126,6 +130,13 @@ impl Source {
     /// [`next`](Self::next).
     pub fn resume(&mut self, resume: Resume) {
         self.known = Some((resume.identity, resume.position));
+    }
+
+    /// Says what records are to hold: which are handed on beside the rows, and which columns need a look at the start.
+    #[must_use]
+    pub fn for_records(mut self, records: RecordsConfig) -> Self {
+        self.records = Arc::new(records);
+        self
     }
 
     /// Waits for the next step. Connects and reconnects as needed, without a limit on tries.
@@ -228,8 +239,8 @@ impl Source {
             self.publisher.state(SourceState::Connecting);
         }
         let config = Arc::clone(&self.config);
-        let known = self.known.clone();
-        self.state = State::Opening(Box::pin(opening::open(config, known)));
+        let (records, known) = (Arc::clone(&self.records), self.known.clone());
+        self.state = State::Opening(Box::pin(opening::open(config, records, known)));
     }
 
     fn begin(&mut self, opened: Opened) {
@@ -244,7 +255,10 @@ impl Source {
         self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
         if self.feed.is_none() {
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
-            self.feed = Some(Feed::new(tracker, self.config.tables.clone()));
+            let tables = Tables::new(self.config.types, opened.facts.left_out.clone());
+            let mut feed = Feed::new(tracker, self.config.tables.clone(), tables);
+            feed.emit(self.records.emits);
+            self.feed = Some(feed);
         }
         self.publisher.server(&opened.facts);
         self.publisher.state(SourceState::Streaming);

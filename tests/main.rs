@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod envelopes;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod layers;
@@ -26,5 +28,7 @@ mod selection;
 mod shutdown;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tuple;
 #[cfg(test)]
 mod types;

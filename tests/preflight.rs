@@ -6,7 +6,7 @@ mod tls;
 use std::time::Duration;
 
 use cdc_collector::config::filter::TableFilter;
-use cdc_collector::config::{DatabaseConfig, Secret, StartPosition, TlsConfig, TlsMode};
+use cdc_collector::config::{DatabaseConfig, Secret, StartPosition, TlsConfig, TlsMode, TypePolicy};
 use cdc_collector::position::{FilePosition, Flavour, GtidSet};
 use cdc_collector::retry::{Disposition, Failure};
 use cdc_collector::source::connection::{self, DumpStart};
@@ -32,6 +32,7 @@ fn config(server: &Server, login: Login) -> DatabaseConfig {
         server_id: 4711,
         heartbeat: Duration::from_secs(1),
         connect_timeout: TIMEOUT,
+        types: TypePolicy::Halt,
         start: StartPosition::Latest,
     }
 }

@@ -1,24 +1,24 @@
-//! Before anything is sent: is there such a topic, and does it take our records?
+//! Before anything is sent: is there such a topic, and what do its records look like?
 
 use std::time::Duration;
 
 use super::view::View;
 use crate::config::DatahubConfig;
-use crate::record::{Topic, TopicSchema};
+use crate::record::TopicFacts;
 use crate::retry::{Delays, Failure, until_ok};
 use crate::sink::DataHub;
 use crate::sink::outcome::NO_SUCH_TOPIC;
 
-/// Waits for DataHub as long as it takes, creates the topic if that is wanted, and checks its type.
+/// Waits for DataHub as long as it takes, creates the topic if that is wanted, and says what it looks like.
 ///
 /// # Errors
-/// What only a person can end: no such topic, no permission, the wrong type.
+/// What only a person can end: no such topic, no permission.
 pub(super) async fn prepare(
     datahub: &DataHub,
     config: &DatahubConfig,
     delays: Delays,
     view: &View,
-) -> Result<Topic, Failure> {
+) -> Result<TopicFacts, Failure> {
     let examined = until_ok(
         delays,
         || async {
@@ -40,18 +40,5 @@ pub(super) async fn prepare(
                 "the topic cannot be looked up yet");
         },
     );
-    let topic = examined.await?;
-    match topic.schema {
-        TopicSchema::Blob => Ok(topic),
-        TopicSchema::Tuple(_) => Err(not_blob(config)),
-    }
-}
-
-/// The topic has fields; our records are one blob each.
-pub(super) fn not_blob(config: &DatahubConfig) -> Failure {
-    Failure::halt(
-        "topic_not_blob",
-        format!("the topic {}/{} is of type TUPLE", config.project, config.topic),
-        "set DATAHUB_TOPIC to a topic of type BLOB, or to a new name with DATAHUB_CREATE_TOPIC=true",
-    )
+    examined.await
 }

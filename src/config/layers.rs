@@ -73,10 +73,11 @@ const FILE_VARIABLE: &str = "APPLICATION_YML";
 /// Every name that starts with one of these is ours: an unknown one is an error.
 const OUR_PREFIXES: [&str; 4] = ["DATABASE_", "DATAHUB_", "RETRY_", "MONITORING_"];
 /// These are ours too, but others may use them: an unknown one that resembles an option gives a warning.
-const SHARED_PREFIXES: [&str; 10] = [
+const SHARED_PREFIXES: [&str; 11] = [
     "BATCH_",
     "LOG_",
     "START_",
+    "TYPE_",
     "READY_",
     "LIVENESS_",
     "POISON_",

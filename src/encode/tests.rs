@@ -4,6 +4,10 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
+mod envelopes;
+mod marks;
+mod rules;
+
 use super::*;
 use crate::change::{Charset, Column, ColumnKind, Operation, RowImage, SourceMeta, TableId};
 use crate::position::FilePosition;
@@ -21,9 +25,10 @@ fn end() -> Position {
 
 /// `d.t (id INT, name VARCHAR(20))` with the given primary key.
 fn schema(primary_key: &[usize]) -> Arc<TableSchema> {
-    let column = |name: &str, kind, wire, meta| Column {
+    let column = |name: &str, declared: &str, kind, wire, meta| Column {
         name: name.to_owned(),
         kind,
+        declared: declared.into(),
         nullable: true,
         wire,
         meta,
@@ -39,8 +44,8 @@ fn schema(primary_key: &[usize]) -> Arc<TableSchema> {
             table: "t".to_owned(),
         },
         columns: vec![
-            column("id", integer, 3, 0),
-            column("na\"me", ColumnKind::Text { charset }, 15, 20),
+            column("id", "int(11)", integer, 3, 0),
+            column("na\"me", "varchar(20)", ColumnKind::Text { charset }, 15, 20),
         ],
         primary_key: primary_key.to_vec(),
     })
@@ -69,12 +74,19 @@ fn image((id, name): Row<'_>) -> (Vec<u8>, Vec<u8>) {
     (vec![u8::from(name.is_none()) << 1], values)
 }
 
-fn encoder(routing: Routing) -> Encoder {
-    let mut encoder = Encoder::new(&Settings {
+fn settings(routing: Routing) -> Settings {
+    Settings {
         group: "g".to_owned(),
-        flavour: Flavour::MySql,
         routing,
-    });
+        envelope: Envelope::Debezium,
+        columns: ColumnRules::default(),
+        hash_key: Secret::new(""),
+        rules_on_keys: false,
+    }
+}
+
+fn encoder(routing: Routing) -> Encoder {
+    let mut encoder = Encoder::new(&settings(routing), Flavour::MySql);
     encoder.set_now(1_700_000_000_500);
     encoder
 }
@@ -226,7 +238,10 @@ fn i8_an_error_leaves_nothing_behind_and_names_the_place() {
 fn a_key_that_is_no_column_is_refused() {
     let mut encoder = encoder(Routing::PrimaryKey);
     let error = push(&mut encoder, &schema(&[2]), [None, Some((1, None))], 0).unwrap_err();
-    assert!(matches!(error.cause, ValueError::Schema(_)));
+    let EncodeError::Value { cause, .. } = error else {
+        panic!("{error}");
+    };
+    assert!(matches!(cause, ValueError::Schema(_)));
     assert!(encoder.is_empty());
 }
 
@@ -313,7 +328,7 @@ proptest! {
         prop_assert_eq!(ids.len(), records.len());
         for (seq, (record, (ordinal, after))) in records.iter().zip(&pushed).enumerate() {
             prop_assert_eq!(record.seq, u64::try_from(seq).unwrap());
-            prop_assert_eq!(record.id.row, *ordinal);
+            prop_assert_eq!(record.id.part, Part::Row(*ordinal));
             let payload = payload(record);
             match after {
                 Some((id, name)) => {

@@ -16,6 +16,7 @@ pub(super) struct Gauges {
     created: Counter,
     updated: Counter,
     deleted: Counter,
+    marks: Counter,
     filtered: Counter,
     acked: Counter,
     suppressed: Counter,
@@ -40,6 +41,7 @@ impl Gauges {
             created: decoded("c"),
             updated: decoded("u"),
             deleted: decoded("d"),
+            marks: decoded("m"),
             filtered: counter!(metric::ROWS_FILTERED_TOTAL),
             acked: counter!(metric::ROWS_ACKED_TOTAL),
             suppressed: counter!(metric::ROWS_SUPPRESSED_TOTAL),
@@ -62,6 +64,7 @@ impl Gauges {
         self.created.increment(operations.created);
         self.updated.increment(operations.updated);
         self.deleted.increment(operations.deleted);
+        self.marks.increment(operations.marks);
     }
 
     pub(super) fn put(&self, outcome: &Outcome, rows: usize, bytes: usize, took: Duration) {

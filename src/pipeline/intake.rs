@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Tick;
 use crate::change::{ChangeEvent, Operation};
-use crate::encode::{Encoder, Routing, Settings};
+use crate::encode::{Encoder, Settings, Topic};
 use crate::position::ServerIdentity;
 use crate::record::Chunk;
 use crate::retry::Failure;
@@ -30,7 +30,7 @@ pub const CHANNEL_CHUNKS: usize = 4;
 /// How often a waiting loop ticks.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Rows by what happened to them.
+/// Rows by what happened to them, and records that are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Operations {
     /// INSERT.
@@ -39,27 +39,32 @@ pub struct Operations {
     pub updated: u64,
     /// DELETE.
     pub deleted: u64,
+    /// Records that are no rows: begins and ends of transactions, changes of definitions.
+    pub marks: u64,
 }
 
 impl Operations {
     fn count(&mut self, event: &ChangeEvent<'_>) {
         let operation = match event {
-            ChangeEvent::Row(row) => row.operation,
-            ChangeEvent::Filtered { operation } => *operation,
+            ChangeEvent::Row(row) => Some(row.operation),
+            ChangeEvent::Filtered { operation } => Some(*operation),
+            ChangeEvent::Mark(_) => None,
         };
         let counter = match operation {
-            Operation::Create => &mut self.created,
-            Operation::Update => &mut self.updated,
-            Operation::Delete => &mut self.deleted,
+            Some(Operation::Create) => &mut self.created,
+            Some(Operation::Update) => &mut self.updated,
+            Some(Operation::Delete) => &mut self.deleted,
+            None => &mut self.marks,
         };
         *counter = counter.saturating_add(1);
     }
 
-    /// All rows.
+    /// All of them: each becomes a record or a counted filter decision.
     pub fn total(self) -> u64 {
         self.created
             .saturating_add(self.updated)
             .saturating_add(self.deleted)
+            .saturating_add(self.marks)
     }
 }
 
@@ -72,12 +77,19 @@ pub struct Arrival {
     pub operations: Operations,
 }
 
+/// What has to be known of the topic before anything is read.
+#[derive(Debug)]
+pub struct Beginning {
+    /// What records are made for.
+    pub topic: Topic,
+    /// Where an earlier run stopped; `None` where the configured start applies.
+    pub resume: Option<Resume>,
+}
+
 /// The loop's parts.
 pub struct Intake {
     source: Source,
-    /// `source.name` in the envelope.
-    group: String,
-    routing: Routing,
+    settings: Settings,
     arrivals: mpsc::Sender<Arrival>,
     /// Told to the driver before the first chunk: whose positions these are.
     identity: Arc<OnceLock<ServerIdentity>>,
@@ -101,7 +113,7 @@ impl Intake {
     /// A loop that has read nothing yet.
     pub fn new(
         source: Source,
-        group: String,
+        settings: Settings,
         arrivals: mpsc::Sender<Arrival>,
         identity: Arc<OnceLock<ServerIdentity>>,
         clock: fn() -> u64,
@@ -109,8 +121,7 @@ impl Intake {
     ) -> Self {
         Self {
             source,
-            group,
-            routing: Routing::default(),
+            settings,
             arrivals,
             identity,
             clock,
@@ -133,25 +144,26 @@ impl Intake {
     /// What only a person can end: the source halted, or a row cannot be encoded.
     pub async fn run(
         mut self,
-        beginning: oneshot::Receiver<Option<Resume>>,
+        beginning: oneshot::Receiver<Beginning>,
         stop: CancellationToken,
     ) -> Result<(), Failure> {
-        match self.begin(beginning, &stop).await {
-            Some(Some(resume)) => self.source.resume(resume),
-            Some(None) => {}
-            None => return Ok(()),
+        let Some(Beginning { topic, resume }) = self.begin(beginning, &stop).await else {
+            return Ok(());
+        };
+        if let Some(resume) = resume {
+            self.source.resume(resume);
         }
-        let result = self.read(&stop).await;
+        let result = self.read(&topic, &stop).await;
         self.source.close().await;
         result.map(|_| ())
     }
 
-    /// Where to begin, ticking meanwhile; `None` when it is time to stop, or nobody will say.
+    /// What to begin with, ticking meanwhile; `None` when it is time to stop, or nobody will say.
     async fn begin(
         &mut self,
-        mut beginning: oneshot::Receiver<Option<Resume>>,
+        mut beginning: oneshot::Receiver<Beginning>,
         stop: &CancellationToken,
-    ) -> Option<Option<Resume>> {
+    ) -> Option<Beginning> {
         loop {
             self.tick.touch();
             tokio::select! {
@@ -165,7 +177,7 @@ impl Intake {
         }
     }
 
-    async fn read(&mut self, stop: &CancellationToken) -> Result<Ended, Failure> {
+    async fn read(&mut self, topic: &Topic, stop: &CancellationToken) -> Result<Ended, Failure> {
         let mut encoder: Option<Encoder> = None;
         loop {
             let step = match self.source.ready_step() {
@@ -182,17 +194,17 @@ impl Intake {
             };
             self.moved = true;
             if matches!(step, Step::Rows) {
-                let encoder = self.encoder(&mut encoder)?;
+                let encoder = match &mut encoder {
+                    Some(encoder) => encoder,
+                    none => none.insert(self.encoder(topic)?),
+                };
                 encoder.set_now((self.clock)());
                 let operations = &mut self.operations;
                 self.source.rows(|event| {
                     operations.count(&event);
                     encoder.push(&event).map_err(|e| {
-                        Failure::halt(
-                            "row_not_encodable",
-                            e.to_string(),
-                            "correct the value in the source, or exclude the table with DATABASE_TABLES",
-                        )
+                        let (code, remedy) = e.advice();
+                        Failure::halt(code, e.to_string(), remedy)
                     })
                 })?;
             }
@@ -220,15 +232,12 @@ impl Intake {
     }
 
     /// The encoder, made when the first row shows what kind of server it comes from.
-    fn encoder<'e>(&self, encoder: &'e mut Option<Encoder>) -> Result<&'e mut Encoder, Failure> {
+    fn encoder(&self, topic: &Topic) -> Result<Encoder, Failure> {
         let identity = self.source.identity().ok_or_else(unidentified)?;
-        Ok(encoder.get_or_insert_with(|| {
-            Encoder::new(&Settings {
-                group: self.group.clone(),
-                flavour: identity.flavour,
-                routing: self.routing,
-            })
-        }))
+        Ok(match topic {
+            Topic::Blob => Encoder::new(&self.settings, identity.flavour),
+            Topic::Tuple(topic) => Encoder::tuple(&self.settings, topic.clone()),
+        })
     }
 
     /// Hands on what was encoded, and the position, if there is anything new.

@@ -38,10 +38,11 @@ impl Position {
         }
     }
 
-    /// Whether a row, named as in a record's id, lies before the point. False where that cannot be told.
-    pub fn covers(&self, transaction: &str, row: u64) -> bool {
+    /// Whether what a record's id names lies before the point: a row of a transaction, or with `None` something
+    /// else of it. False where that cannot be told.
+    pub fn covers(&self, transaction: &str, row: Option<u64>) -> bool {
         if let Some(open) = self.open.as_ref().filter(|open| open.id == transaction) {
-            return row < open.rows;
+            return row.is_some_and(|row| row < open.rows);
         }
         match &self.gtid_set {
             Some(set) => transaction
@@ -120,7 +121,11 @@ mod tests {
             ("b.000001:3".to_owned(), 0, false),
             (String::new(), 0, false),
         ] {
-            assert_eq!(gtid.covers(&transaction, row), covered, "{transaction} {row}");
+            assert_eq!(
+                gtid.covers(&transaction, Some(row)),
+                covered,
+                "{transaction} {row}"
+            );
         }
         let file = at(None, "b.000002:100", Some(("b.000002:100", 2)));
         for (transaction, row, covered) in [
@@ -131,7 +136,11 @@ mod tests {
             ("b.000010:4", 0, false),
             (U, 0, false),
         ] {
-            assert_eq!(file.covers(transaction, row), covered, "{transaction} {row}");
+            assert_eq!(
+                file.covers(transaction, Some(row)),
+                covered,
+                "{transaction} {row}"
+            );
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::call::Call;
 use super::{DataHub, is_plain, outcome};
-use crate::record::{Shard, ShardId, ShardState, Topic, TopicSchema};
+use crate::record::{FieldKind, Shard, ShardId, ShardState, TopicFacts, TopicField, TopicSchema};
 use crate::retry::{Disposition, Failure};
 
 #[derive(Deserialize)]
@@ -32,6 +32,8 @@ struct SchemaField {
     name: String,
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    notnull: bool,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +79,7 @@ impl DataHub {
     ///
     /// # Errors
     /// A missing project or topic, refused keys and the like ask for a person; the rest may pass.
-    pub async fn topic(&self) -> Result<Topic, Failure> {
+    pub async fn topic(&self) -> Result<TopicFacts, Failure> {
         let call = Call::json(Method::GET, self.topic_path(), String::new());
         let answer: TopicAnswer = read(&self.control(&call).await?)?;
         let schema = match answer.record_type.to_ascii_uppercase().as_str() {
@@ -85,12 +87,16 @@ impl DataHub {
             "TUPLE" => {
                 let text = answer.record_schema.unwrap_or_default();
                 let schema: SchemaText = read(text.as_bytes())?;
-                let field = |f: SchemaField| (f.name, f.kind.to_ascii_uppercase());
+                let field = |f: SchemaField| TopicField {
+                    kind: FieldKind::named(&f.kind),
+                    name: f.name,
+                    nullable: !f.notnull,
+                };
                 TopicSchema::Tuple(schema.fields.into_iter().map(field).collect())
             }
             _ => return Err(unreadable("its record type is neither BLOB nor TUPLE")),
         };
-        Ok(Topic {
+        Ok(TopicFacts {
             schema,
             created_s: answer.create_time,
         })

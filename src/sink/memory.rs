@@ -6,7 +6,9 @@ use super::DataHub;
 use super::control::unreadable;
 use super::wire::limits;
 use crate::position::{Position, Watermark};
-use crate::record::{ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, RecordId, ShardId, TailRecord};
+use crate::record::{
+    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, Part, RecordId, ShardId, TailRecord,
+};
 use crate::retry::Failure;
 
 /// Records of the first stretch: a few batches at low traffic, one page.
@@ -66,7 +68,11 @@ impl DataHub {
                     continue;
                 };
                 let id: RecordId = id.parse().map_err(|_| unreadable("a record's id is malformed"))?;
-                if position.covers(&id.transaction, id.row) {
+                let row = match id.part {
+                    Part::Row(row) => Some(row),
+                    Part::Begin | Part::End | Part::Definition(_) => None,
+                };
+                if position.covers(&id.transaction, row) {
                     return Ok(stored);
                 }
                 stored.push(id);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mysql_async::{BinlogStream, Conn};
 
-use crate::config::{DatabaseConfig, StartPosition};
+use crate::config::{DatabaseConfig, RecordsConfig, StartPosition};
 use crate::position::{FilePosition, Flavour, GtidSet, Position, ServerIdentity};
 use crate::retry::Failure;
 use crate::source::connection::{self, DumpStart};
@@ -49,10 +49,12 @@ pub struct Begin {
 /// What the network or the server refused, or a position that the server cannot continue from.
 pub async fn open(
     config: Arc<DatabaseConfig>,
+    records: Arc<RecordsConfig>,
     known: Option<(ServerIdentity, Position)>,
 ) -> Result<Opened, Failure> {
     let mut asking = connection::connect(&config).await?;
-    let (facts, findings) = preflight::inspect(&mut asking, &config).await?;
+    let (facts, mut findings) = preflight::inspect(&mut asking, &config).await?;
+    findings.extend(preflight::column_rules(&mut asking, &config, &records).await?);
     preflight::verdict(&findings)?;
     for statement in load::PREPARATIONS {
         connection::query(&mut asking, statement, config.connect_timeout).await?;

@@ -5,19 +5,23 @@
 //! an OceanBase without a binlog service says `log_bin = ON`. Read only: no statement here changes the server.
 //! It does not look for gaps against a checkpoint; whoever holds one compares it with [`ServerFacts`].
 
+mod columns;
 mod grants;
 mod judge;
 mod observe;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use mysql_async::Conn;
 use serde::Serialize;
 
+use crate::change::TableId;
 use crate::config::DatabaseConfig;
 use crate::position::{FilePosition, GtidSet, ServerIdentity};
 use crate::retry::Failure;
+pub use columns::column_rules;
 
 /// What a server is and where its binlog stands. Fields are empty where a fatal finding says why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +48,9 @@ pub struct ServerFacts {
     pub expire_seconds: Option<u64>,
     /// How many tables the configuration captures now.
     pub captured_tables: usize,
+    /// Captured tables, as `db.table`, that are left out for a column that cannot be relayed
+    /// (`TYPE_POLICY=skip_table`).
+    pub left_out: BTreeSet<String>,
 }
 
 /// How bad a finding is.
@@ -83,6 +90,14 @@ pub async fn inspect(
 ) -> Result<(ServerFacts, Vec<Finding>), Failure> {
     let seen = observe::observe(conn, config).await?;
     Ok((judge::facts(&seen), judge::findings(&seen, config.server_id)))
+}
+
+/// The captured tables that there are now.
+///
+/// # Errors
+/// As [`inspect`].
+pub async fn captured_tables(conn: &mut Conn, config: &DatabaseConfig) -> Result<Vec<TableId>, Failure> {
+    Ok(tables::captured(conn, config).await?.tables)
 }
 
 /// Whether the findings let the collector go on.

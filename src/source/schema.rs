@@ -56,10 +56,23 @@ impl Misfit {
             Self::Unsupported(columns) => Failure::halt(
                 "schema_unsupported",
                 format!("table {id} cannot be read: {}", columns.join(", ")),
-                "exclude the table (DATABASE_TABLES), or change the columns",
+                "exclude the table (DATABASE_TABLES), change the columns, or set TYPE_POLICY=skip_table",
             ),
         }
     }
+}
+
+/// The code of a table that `TYPE_POLICY=skip_table` leaves out.
+pub const TABLE_LEFT_OUT: &str = "table_left_out";
+/// What there is to do about one.
+pub const LEFT_OUT_REMEDY: &str = "change the columns, or exclude the table (DATABASE_TABLES)";
+
+/// What is said of one, once.
+pub fn left_out(id: &TableId, columns: &[String]) -> String {
+    format!(
+        "table {id} is left out, its rows count as filtered: {}",
+        columns.join(", ")
+    )
 }
 
 /// Puts a definition and a table map together.
@@ -82,6 +95,7 @@ pub fn build(definition: &TableDefinition, map: &TableMap) -> Result<TableSchema
             Some(kind) => columns.push(Column {
                 name: column.name.clone(),
                 kind,
+                declared: column.column_type.as_str().into(),
                 nullable: wire.nullable,
                 wire: wire.kind,
                 meta: wire.meta,

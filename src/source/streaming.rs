@@ -15,6 +15,7 @@ use crate::source::asking::{Asking, Told, bytes_behind};
 use crate::source::decode::{Header, kind};
 use crate::source::feed::{Fed, Feed};
 use crate::source::intake::{Intake, Taken};
+use crate::source::schema::{LEFT_OUT_REMEDY, TABLE_LEFT_OUT};
 use crate::source::status::Publisher;
 use crate::source::tables;
 use crate::source::tally::Tally;
@@ -28,6 +29,8 @@ pub struct Streaming {
     asking: Asking,
     /// The event whose rows wait.
     event: Option<Taken>,
+    /// What follows once the records that are no rows were handed on.
+    then: Option<Step>,
     needs: Option<Needs>,
     next_head: Instant,
     progress: bool,
@@ -57,6 +60,7 @@ impl Streaming {
             asking: Asking::new(asking),
             proven,
             event: None,
+            then: None,
             needs: None,
             next_head: Instant::now(),
             progress: false,
@@ -82,6 +86,9 @@ impl Streaming {
         loop {
             if feed.has_rows() {
                 return Ok(Step::Rows);
+            }
+            if let Some(step) = self.then.take() {
+                return Ok(step);
             }
             if self.needs.is_some() {
                 self.define(config, feed).await?;
@@ -110,7 +117,10 @@ impl Streaming {
                 publisher.received(feed, tally);
                 return Ok(Step::Boundary);
             }
-            if let Some(step) = self.outcome(fed, feed, taken) {
+            let step = self.outcome(fed, feed, taken);
+            if feed.has_marks() {
+                self.then = step;
+            } else if let Some(step) = step {
                 return Ok(step);
             }
         }
@@ -211,7 +221,12 @@ impl Streaming {
             Told::Files(_) => None,
         };
         match feed.define(definition) {
-            Ok(()) => self.needs = None,
+            Ok(()) => {
+                self.needs = None;
+                if let Some(notice) = feed.notice() {
+                    tracing::warn!(code = TABLE_LEFT_OUT, remedy = LEFT_OUT_REMEDY, "{notice}");
+                }
+            }
             // A second look: the first may have fallen into the middle of a change.
             Err(failure) if tables::may_have_raced(&failure) && !needs.again => {
                 needs.asked = false;
@@ -222,15 +237,16 @@ impl Streaming {
         Ok(())
     }
 
-    /// Hands on the rows that wait.
+    /// Hands on the rows that wait, and the records that are none.
     ///
     /// # Errors
     /// As [`Feed::rows`].
     pub fn rows(
         &self,
         feed: &mut Feed,
-        f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
+        mut f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        feed.marks(&mut f)?;
         match &self.event {
             Some(taken) => feed.rows(&taken.header, taken.body(), f),
             None => Ok(()),

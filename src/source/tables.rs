@@ -4,14 +4,15 @@
 //! checked against it. A schema stays the same `Arc` while nothing changed: whoever compiles it may cache by
 //! pointer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::change::{TableId, TableSchema};
+use crate::config::TypePolicy;
 use crate::config::filter::TableFilter;
 use crate::retry::Failure;
 use crate::source::rows::{DecodeError, TableMap};
-use crate::source::schema::{TableDefinition, build};
+use crate::source::schema::{Misfit, TableDefinition, build, left_out};
 
 /// Most table maps kept between statements: they are only a short cut for tables that come again.
 const MAX_MAPS: usize = 1024;
@@ -23,6 +24,10 @@ pub struct Tables {
     schemas: HashMap<TableId, Known>,
     statement: u64,
     wanted: Option<(Vec<u8>, TableMap)>,
+    types: TypePolicy,
+    /// Tables that were said to be left out, as `db.table`.
+    left_out: BTreeSet<String>,
+    notice: Option<String>,
 }
 
 /// A table map, and the schema that was checked against it.
@@ -58,6 +63,20 @@ fn table_id(body: &[u8]) -> Option<u64> {
 }
 
 impl Tables {
+    /// No tables yet; of those in `left_out` it is known that they cannot be relayed.
+    pub fn new(types: TypePolicy, left_out: BTreeSet<String>) -> Self {
+        Self {
+            types,
+            left_out,
+            ..Self::default()
+        }
+    }
+
+    /// What there is to warn of since the last call: a table that is left out, once for each.
+    pub fn notice(&mut self) -> Option<String> {
+        self.notice.take()
+    }
+
     /// A new file or stream: the ids of its tables start from nothing.
     pub fn new_file(&mut self) {
         self.maps.clear();
@@ -135,6 +154,14 @@ impl Tables {
         };
         let schema = match build(&definition, &map) {
             Ok(schema) => schema,
+            Err(Misfit::Unsupported(columns)) if self.types == TypePolicy::SkipTable => {
+                if self.left_out.insert(map.id.to_string()) {
+                    self.notice = Some(left_out(&map.id, &columns));
+                }
+                self.schemas.remove(&map.id);
+                self.put(body, map, None);
+                return Ok(());
+            }
             Err(misfit) => {
                 let failure = misfit.into_failure(&map.id, place);
                 self.wanted = Some((body, map));

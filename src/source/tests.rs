@@ -5,7 +5,7 @@ use harness::workload::{Plan, Workload};
 
 use super::*;
 use crate::config::filter::TableFilter;
-use crate::config::{Secret, StartPosition, TlsConfig, TlsMode};
+use crate::config::{Secret, StartPosition, TlsConfig, TlsMode, TypePolicy};
 
 /// A server that has seen some traffic and is quiet now.
 async fn quiet_server(kind: Kind) -> Server {
@@ -33,6 +33,7 @@ fn config(port: u16) -> DatabaseConfig {
         server_id: 4711,
         heartbeat: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(5),
+        types: TypePolicy::Halt,
         start: StartPosition::Earliest,
     }
 }
@@ -57,6 +58,7 @@ fn show(event: &ChangeEvent<'_>) -> String {
             format!("{} {id} {}:{}", row.operation.letter(), meta.transaction, row.row)
         }
         ChangeEvent::Filtered { operation } => format!("{} filtered", operation.letter()),
+        ChangeEvent::Mark(mark) => format!("{mark:?}"),
     }
 }
 

@@ -13,13 +13,16 @@ use crate::change::{Column, ColumnKind};
 mod decimal;
 mod jsonb;
 mod network;
+mod plain;
 mod temporal;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use plain::{Plain, unquote};
 use temporal::Temporal;
 use text::Decoder;
+pub(in crate::source) use text::single_byte_charset;
 pub use text::write_json_string;
 
 /// A value that cannot be read or represented. Never holds the value.
@@ -47,6 +50,12 @@ pub enum ValueError {
         /// Its normalised metadata.
         meta: u16,
     },
+    /// A value outside of what its field's type can hold.
+    #[error("the value is none that a DataHub {0} can hold")]
+    Unfit(&'static str),
+    /// A NULL for a field that must not be NULL.
+    #[error("the value is NULL, and its field in the topic is declared NOT NULL")]
+    Null,
     /// The schema and the image do not go together.
     #[error("{0}")]
     Schema(&'static str),
@@ -178,6 +187,15 @@ impl Cell {
             width,
             form: form.ok_or_else(mismatch)?,
         })
+    }
+
+    /// Takes one value (not NULL) off the start of `values` without reading it; its bytes, to compare.
+    ///
+    /// # Errors
+    /// If the image ends before the value does.
+    #[inline]
+    pub fn skip<'v>(&self, values: &mut &'v [u8]) -> Result<&'v [u8], ValueError> {
+        self.width.take(values).ok_or(ValueError::Truncated)
     }
 
     /// Takes one value (not NULL) off the start of `values`, and appends its JSON form to `out`.

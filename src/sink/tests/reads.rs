@@ -2,14 +2,14 @@
 
 use super::loopback::{Reply, error, ok, pair};
 use crate::position::{Flavour, Position, ServerIdentity, Watermark};
-use crate::record::{Probe, Shard, ShardId, ShardState, TopicSchema};
+use crate::record::{FieldKind, Probe, Shard, ShardId, ShardState, TopicField, TopicSchema};
 use crate::retry::Disposition;
 use crate::sink::wire::tests::batch;
 use crate::sink::{outcome, wire};
 
 #[tokio::test]
 async fn topics_are_blob_or_tuple() {
-    let schema = r#"{"fields":[{"name":"id","type":"bigint","notnull":true}]}"#;
+    let schema = r#"{"fields":[{"name":"id","type":"bigint","notnull":true},{"name":"m","type":"MAP"}]}"#;
     let tuple =
         serde_json::json!({"RecordType": "TUPLE", "RecordSchema": schema, "CreateTime": 7}).to_string();
     let replies = vec![
@@ -20,11 +20,19 @@ async fn topics_are_blob_or_tuple() {
     ];
     let (datahub, _server) = pair(replies, |_| ()).await;
     assert_eq!(datahub.topic().await.unwrap().schema, TopicSchema::Blob);
-    let fields = vec![("id".to_owned(), "BIGINT".to_owned())];
+    let field = |name: &str, kind, nullable| TopicField {
+        name: name.to_owned(),
+        kind,
+        nullable,
+    };
+    let fields = [
+        field("id", FieldKind::BigInt, false),
+        field("m", FieldKind::Unknown, true),
+    ];
     let topic = datahub.topic().await.unwrap();
     assert_eq!(
         (topic.schema, topic.created_s),
-        (TopicSchema::Tuple(fields), Some(7))
+        (TopicSchema::Tuple(fields.into()), Some(7))
     );
     let odd = datahub.topic().await.unwrap_err();
     assert_eq!(odd.reason.code, "datahub_unreadable_answer");

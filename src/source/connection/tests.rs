@@ -20,6 +20,7 @@ fn config(port: u16, mode: TlsMode) -> DatabaseConfig {
         server_id: 0xA1,
         heartbeat: Duration::from_secs(10),
         connect_timeout: Duration::from_millis(200),
+        types: crate::config::TypePolicy::Halt,
         start: crate::config::StartPosition::Latest,
     }
 }

@@ -1,3 +1,5 @@
+mod marks;
+
 use super::*;
 use crate::position::{FilePosition, Flavour, Gtid, GtidSet, OpenTransaction};
 use crate::source::decode::kind;
@@ -19,6 +21,7 @@ fn show(event: &ChangeEvent<'_>) -> String {
                 .map(|image| (image.nulls.to_vec(), image.values.to_vec())),
         ),
         ChangeEvent::Filtered { operation } => format!("{} filtered", operation.letter()),
+        ChangeEvent::Mark(mark) => marks::show(mark),
     }
 }
 
@@ -27,7 +30,11 @@ fn filter() -> TableFilter {
 }
 
 fn feed_at(flavour: Flavour, position: Position) -> Feed {
-    Feed::new(Tracker::new(flavour, position, false, None), filter())
+    Feed::new(
+        Tracker::new(flavour, position, false, None),
+        filter(),
+        Tables::default(),
+    )
 }
 
 fn at(file: &str, pos: u64, gtid_set: Option<GtidSet>) -> Position {
@@ -44,6 +51,10 @@ fn at(file: &str, pos: u64, gtid_set: Option<GtidSet>) -> Position {
 /// Feeds one event; hands on at most `most` of its rows.
 fn step(feed: &mut Feed, event: &Sample, most: usize, rows: &mut Vec<String>) -> Result<Fed, Failure> {
     let fed = feed.event(&event.header, &event.body)?;
+    feed.marks(&mut |change| {
+        rows.push(show(&change));
+        Ok(())
+    })?;
     match &fed {
         Fed::Needs(id) => feed.define(sample::definition(id))?,
         Fed::Rows => {
@@ -139,6 +150,7 @@ fn rows_that_may_still_be_rolled_back_are_refused() {
     let mut feed = Feed::new(
         Tracker::new(Flavour::MariaDb, at(RECORDED, 4, None), false, None),
         others,
+        Tables::default(),
     );
     play(&mut feed, &sample::recorded_with_xa(), &mut Vec::new()).expect("other tables do not care");
 }
@@ -368,7 +380,11 @@ fn filtered_tables_never_ask_for_a_definition() {
     made.transaction(5, &[1, 2]);
     let filter = TableFilter::parse("elsewhere", "*").unwrap();
     let position = at("a", 4, Some(read_before(4)));
-    let mut feed = Feed::new(Tracker::new(Flavour::MySql, position, false, None), filter);
+    let mut feed = Feed::new(
+        Tracker::new(Flavour::MySql, position, false, None),
+        filter,
+        Tables::default(),
+    );
     let mut rows = Vec::new();
     play(&mut feed, &made.events, &mut rows).unwrap();
     assert_eq!(rows, ["c filtered", "c filtered"]);
@@ -390,7 +406,11 @@ fn uncaptured_rows_are_counted_even_where_columns_are_left_out() {
         let filter = TableFilter::parse(schemas, "*").unwrap();
         let tracker = Tracker::new(Flavour::MySql, at("a", 4, Some(read_before(4))), false, None);
         let mut rows = Vec::new();
-        let outcome = play(&mut Feed::new(tracker, filter), &made.events, &mut rows);
+        let outcome = play(
+            &mut Feed::new(tracker, filter, Tables::default()),
+            &made.events,
+            &mut rows,
+        );
         (rows.len(), outcome.err().map(|failure| failure.reason.code))
     };
     assert_eq!(read("elsewhere"), (3, None));

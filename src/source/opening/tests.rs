@@ -34,6 +34,7 @@ fn facts(flavour: Flavour) -> ServerFacts {
         binlogs: vec![("b.1".to_owned(), 900), ("b.2".to_owned(), 500)],
         expire_seconds: None,
         captured_tables: 1,
+        left_out: Default::default(),
     }
 }
 

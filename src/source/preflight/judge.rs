@@ -2,8 +2,11 @@
 
 mod scope;
 
+use std::collections::BTreeSet;
+
 use super::observe::{BinlogStatus, Listing, Observation};
 use super::{Finding, ServerFacts, Severity};
+use crate::config::TypePolicy;
 use crate::position::{FilePosition, Flavour, GtidSet, ServerIdentity};
 use crate::source::connection::FIRST_EVENT;
 use crate::source::refusal::{GRANT_REPLICATION, MISSING_PRIVILEGES};
@@ -44,6 +47,13 @@ pub(super) fn facts(seen: &Observation) -> ServerFacts {
         binlogs: seen.binlogs.rows().to_vec(),
         expire_seconds: expire_seconds(seen),
         captured_tables: seen.captured.tables.len(),
+        left_out: match seen.captured.types {
+            TypePolicy::Halt => BTreeSet::new(),
+            TypePolicy::SkipTable => scope::unsupported(&seen.captured)
+                .into_keys()
+                .map(ToString::to_string)
+                .collect(),
+        },
     }
 }
 

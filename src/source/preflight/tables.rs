@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use mysql_async::{Conn, Row};
 
 use crate::change::TableId;
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseConfig, TypePolicy};
 use crate::retry::Failure;
 use crate::source::connection::{Answer, cell, query};
+use crate::source::schema::column_type;
 
-/// Types that are decoded, as `COLUMN_TYPE` begins. Anything else is refused before its first row is met.
+/// Types that are decoded. Columns of any other are asked for, and judged by [`column_type::parse`].
 const TYPES: [&str; 46] = [
     "tinyint",
     "smallint",
@@ -72,6 +73,8 @@ pub(super) struct Captured {
     pub(super) keyless: Vec<TableId>,
     /// Columns of them that may need a word.
     pub(super) columns: Vec<Column>,
+    /// What the configuration says of columns that cannot be relayed.
+    pub(super) types: TypePolicy,
 }
 
 /// A column whose type is out of the ordinary.
@@ -81,17 +84,16 @@ pub(super) struct Column {
     pub(super) name: String,
     /// `information_schema`'s `COLUMN_TYPE`.
     pub(super) column_type: String,
+    /// `information_schema`'s `CHARACTER_SET_NAME`.
+    pub(super) charset: Option<String>,
     /// `information_schema`'s `EXTRA`.
     pub(super) extra: String,
 }
 
 impl Column {
-    /// Whether rows with this column cannot be relayed at all.
-    pub(super) fn is_unsupported(&self) -> bool {
-        let kind = self.column_type.to_ascii_lowercase();
-        let name = kind.split([' ', '(']).next().unwrap_or_default();
-        // MariaDB shows it as a versioned comment behind the type; an enum's label cannot end like that.
-        !TYPES.contains(&name) || kind.ends_with("compressed*/")
+    /// Why rows with this column cannot be relayed at all; `None` if they can.
+    pub(super) fn unsupported(&self) -> Option<String> {
+        column_type::parse(&self.column_type, self.charset.as_deref()).err()
     }
 
     /// Whether it is computed at reading and not stored.
@@ -111,7 +113,10 @@ impl Column {
 
 /// Asks `information_schema`; an answer without a result set counts as empty.
 pub(super) async fn captured(conn: &mut Conn, config: &DatabaseConfig) -> Result<Captured, Failure> {
-    let mut all = Captured::default();
+    let mut all = Captured {
+        types: config.types,
+        ..Captured::default()
+    };
     for row in ask(
         conn,
         config,
@@ -149,9 +154,11 @@ async fn captured_in(
     let known: Vec<String> = TYPES.iter().map(|t| quoted(t)).collect();
     // Only what may need a word: all columns of a large schema would cost more memory than the whole relay.
     let columns = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, EXTRA FROM information_schema.COLUMNS {of_schema} \
-         AND (DATA_TYPE NOT IN ({}) OR COLUMN_TYPE LIKE '%COMPRESSED%' OR EXTRA LIKE '%VIRTUAL%' \
-         OR COLUMN_TYPE LIKE 'bigint%unsigned%' OR COLUMN_TYPE LIKE 'bit(%')",
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, EXTRA \
+         FROM information_schema.COLUMNS {of_schema} \
+         AND (DATA_TYPE NOT IN ({}) OR COLUMN_TYPE LIKE '%COMPRESSED%' OR COLUMN_TYPE LIKE '%mariadb-5.3%' OR EXTRA LIKE '%VIRTUAL%' \
+         OR COLUMN_TYPE LIKE 'bigint%unsigned%' OR COLUMN_TYPE LIKE 'bit(%' \
+         OR CHARACTER_SET_NAME NOT IN ('utf8mb4', 'utf8mb3', 'utf8', 'ascii', 'latin1', 'gbk', 'binary'))",
         known.join(", ")
     );
     let keyed: BTreeSet<Option<String>> = ask(conn, config, &keys)
@@ -185,20 +192,22 @@ async fn captured_in(
             },
             name: cell(&row, 1).unwrap_or_default(),
             column_type: cell(&row, 2).unwrap_or_default(),
-            extra: cell(&row, 3).unwrap_or_default(),
+            charset: cell(&row, 3),
+            extra: cell(&row, 4).unwrap_or_default(),
         });
     }
     Ok(())
 }
 
-async fn ask(conn: &mut Conn, config: &DatabaseConfig, sql: &str) -> Result<Vec<Row>, Failure> {
+/// The rows of an answer; none where there is no result set.
+pub(super) async fn ask(conn: &mut Conn, config: &DatabaseConfig, sql: &str) -> Result<Vec<Row>, Failure> {
     Ok(match query(conn, sql, config.connect_timeout).await? {
         Answer::Rows(rows) => rows,
         Answer::NoResultSet => Vec::new(),
     })
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
@@ -215,6 +224,7 @@ mod tests {
             },
             name: "c".to_owned(),
             column_type: column_type.to_owned(),
+            charset: None,
             extra: extra.to_owned(),
         };
         for (kind, unsupported, damaged) in [
@@ -235,11 +245,22 @@ mod tests {
             ("geometry", false, false),
         ] {
             let column = column(kind, "");
-            assert_eq!(column.is_unsupported(), unsupported, "{kind}");
+            assert_eq!(column.unsupported().is_some(), unsupported, "{kind}");
             assert_eq!(column.is_damaged_by_old_services(), damaged, "{kind}");
         }
         assert!(column("int", "VIRTUAL GENERATED").is_virtual());
         assert!(!column("int", "STORED GENERATED").is_virtual());
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_decoded() {
+        for kind in TYPES {
+            let example = match kind {
+                "enum" | "set" => format!("{kind}('a')"),
+                kind => kind.to_owned(),
+            };
+            assert!(column_type::parse(&example, Some("utf8mb4")).is_ok(), "{kind}");
+        }
     }
 
     #[test]

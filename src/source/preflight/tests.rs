@@ -5,6 +5,7 @@ use super::observe::{BinlogStatus, Listing, Observation, flavour};
 use super::tables::{Captured, Column};
 use super::*;
 use crate::change::TableId;
+use crate::config::TypePolicy;
 use crate::position::Flavour;
 use crate::retry::{Disposition, Reason};
 use crate::source::refusal;
@@ -24,6 +25,7 @@ fn column(column_type: &str, extra: &str) -> Column {
         table: table("orders"),
         name: "c".to_owned(),
         column_type: column_type.to_owned(),
+        charset: None,
         extra: extra.to_owned(),
     }
 }
@@ -248,6 +250,13 @@ fn each_misconfiguration_has_its_code() {
         (MariaDb, "column_type_unsupported", |s| {
             s.captured.columns = vec![column("varchar(9) /*M!100301 COMPRESSED*/", "")];
         }),
+        (MariaDb, "column_type_unsupported", |s| {
+            let charset = Some("swe7".to_owned());
+            s.captured.columns = vec![Column {
+                charset,
+                ..column("varchar(9)", "")
+            }];
+        }),
     ];
     for (flavour, code, spoil) in fatal {
         let mut seen = good(*flavour);
@@ -280,6 +289,10 @@ fn each_risk_has_its_code() {
         (MariaDb, "no_table_captured", |s| s.captured.tables.clear()),
         (MariaDb, "primary_key_missing", |s| {
             s.captured.keyless = vec![table("log")];
+        }),
+        (MySql, "table_left_out", |s| {
+            s.captured.types = TypePolicy::SkipTable;
+            s.captured.columns = vec![column("vector(3)", ""), column("int", "")];
         }),
         (OceanBase, "generated_column_virtual", |s| {
             s.captured.columns = vec![column("int(11)", "VIRTUAL GENERATED")];

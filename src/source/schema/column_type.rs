@@ -1,6 +1,7 @@
 //! `COLUMN_TYPE` of `information_schema` to a column's kind. Pure.
 
 use crate::change::{Charset, ColumnKind};
+use crate::source::value::single_byte_charset;
 
 /// A declared type: how its values read, and the type bytes under which a table map may show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,12 @@ pub fn parse(text: &str, charset: Option<&str>) -> Result<Declared, String> {
         return Err("compressed columns are not supported".to_owned());
     }
     let (arguments, suffix) = arguments(rest);
+    // Its fraction shows in no table map: not even the length of such a value is known.
+    if suffix.contains("mariadb-5.3") && arguments.iter().any(|digits| *digits > 0) {
+        return Err(format!(
+            "{word} with a fraction in MariaDB's format of 5.3 is not supported (ALTER TABLE … FORCE rewrites it)"
+        ));
+    }
     simple(&word, &arguments, suffix, charset).unwrap_or_else(|| Err(format!("type {word} is not supported")))
 }
 
@@ -154,38 +161,27 @@ fn labels(rest: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A character set by MySQL's name; `None` for those without a known mapping to Unicode.
+/// A character set by MySQL's name; `None` for those that are not decoded: swe7, in which not even ASCII is ASCII.
 pub fn charset_of(name: &str) -> Option<Charset> {
-    Some(match name.to_ascii_lowercase().as_str() {
+    let name = name.to_ascii_lowercase();
+    Some(match name.as_str() {
         "utf8mb4" | "utf8mb3" | "utf8" => Charset::Utf8,
         "ascii" => Charset::Ascii,
-        "latin1" => Charset::Latin1,
         "gbk" => Charset::Gbk,
-        "gb18030" | "gb18030_2022" => Charset::Gb18030,
+        "gb18030" => Charset::Gb18030,
+        "gb18030_2022" => Charset::Gb18030Of2022,
         "gb2312" => Charset::Gb2312,
         "big5" => Charset::Big5,
-        "sjis" | "cp932" => Charset::ShiftJis,
-        "ujis" | "eucjpms" => Charset::EucJp,
+        "sjis" => Charset::Sjis,
+        "cp932" => Charset::Cp932,
+        "ujis" => Charset::Ujis,
+        "eucjpms" => Charset::EucJpMs,
         "euckr" => Charset::EucKr,
         "utf16" => Charset::Utf16,
         "utf16le" => Charset::Utf16Le,
         "ucs2" => Charset::Ucs2,
         "utf32" => Charset::Utf32,
-        "latin2" => Charset::SingleByte("iso-8859-2"),
-        "latin5" => Charset::SingleByte("windows-1254"),
-        "latin7" => Charset::SingleByte("iso-8859-13"),
-        "greek" => Charset::SingleByte("iso-8859-7"),
-        "hebrew" => Charset::SingleByte("iso-8859-8"),
-        "cp1250" => Charset::SingleByte("windows-1250"),
-        "cp1251" => Charset::SingleByte("windows-1251"),
-        "cp1256" => Charset::SingleByte("windows-1256"),
-        "cp1257" => Charset::SingleByte("windows-1257"),
-        "cp866" => Charset::SingleByte("ibm866"),
-        "koi8r" => Charset::SingleByte("koi8-r"),
-        "koi8u" => Charset::SingleByte("koi8-u"),
-        "tis620" => Charset::SingleByte("windows-874"),
-        "macroman" => Charset::SingleByte("macintosh"),
-        _ => return None,
+        name => Charset::SingleByte(single_byte_charset(name)?),
     })
 }
 
@@ -284,11 +280,16 @@ mod tests {
         assert_eq!(kind("binary(3)", None), ColumnKind::FixedBinary { length: 3 });
         assert_eq!(kind("json", None), ColumnKind::Json);
         assert_eq!(kind("inet6", None), ColumnKind::Inet6);
+        assert_eq!(
+            kind("time /* mariadb-5.3 */", None),
+            ColumnKind::Time { digits: 0 }
+        );
         for (text, charset) in [
             ("vector(3)", None),
             ("varchar(10)", Some("swe7")),
             ("", None),
             ("varchar(10) /*M!100301 COMPRESSED*/", Some("utf8mb4")),
+            ("datetime(3) /* mariadb-5.3 */", None),
         ] {
             assert!(parse(text, charset).is_err(), "{text}");
         }

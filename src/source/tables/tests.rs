@@ -50,6 +50,37 @@ fn i6_a_map_is_in_force_for_one_statement() {
 }
 
 #[test]
+fn a_table_that_cannot_be_read_is_left_out_once_and_may_come_back() {
+    let read = |column_type: &str| {
+        let mut definition = sample::definition(&TableId {
+            db: "shop".to_owned(),
+            table: "made".to_owned(),
+        })
+        .unwrap();
+        definition.columns[0].column_type = column_type.to_owned();
+        definition
+    };
+    let filter = TableFilter::parse("shop", "*").unwrap();
+    let mut tables = Tables::new(TypePolicy::SkipTable, BTreeSet::new());
+    for notices in [1, 0] {
+        tables.new_file();
+        assert!(matches!(tables.map(&body(), &filter), Ok(Need::Definition(_))));
+        tables.define(Some(read("vector(3)")), "a:4").unwrap();
+        assert!(tables.get(9).unwrap().schema.is_none());
+        assert_eq!(tables.notice().into_iter().count(), notices);
+    }
+    tables.new_file();
+    assert!(ask(&mut tables, &body()));
+    assert!(tables.get(9).unwrap().schema.is_some());
+
+    let mut halts = Tables::default();
+    halts.map(&body(), &filter).unwrap();
+    let failure = halts.define(Some(read("vector(3)")), "a:4").unwrap_err();
+    assert_eq!(failure.reason.code, "schema_unsupported");
+    assert!(failure.reason.message.contains("shop.made"), "{failure}");
+}
+
+#[test]
 fn maps_do_not_pile_up() {
     let mut tables = Tables::default();
     for id in 0..5000u16 {

@@ -1,28 +1,33 @@
 //! Text in the column's own charset to JSON strings in UTF-8.
 //!
-//! Bytes that are not valid in their charset are an error: a replacement character would be a silent loss.
-//! Where `encoding_rs` knows a superset of a MySQL charset (gb2312 by GBK, euckr by UHC, sjis by cp932), the
-//! superset decodes it.
-
-use encoding_rs::{DecoderResult, Encoding};
+//! The same characters as the server's own conversion to utf8mb4, set by set and byte by byte. Bytes that are not
+//! valid in their charset are an error, and so are those for which the server has no character: a replacement
+//! would be a silent loss.
 
 use super::ValueError;
 use crate::change::Charset;
 
+mod multi_byte;
+mod single_byte;
+
+use multi_byte::Table;
+pub(in crate::source) use single_byte::known as single_byte_charset;
+
 /// Reads one charset.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Decoder {
     scheme: Scheme,
     /// As MySQL calls it, for errors.
     name: &'static str,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Scheme {
     Utf8,
     Ascii,
-    /// Bytes below 0x80 that stand alone are ASCII in all of these.
-    Table(&'static Encoding),
+    /// Code points of the bytes from 0x80 on, zero where there is none; the bytes below are ASCII.
+    Single(Box<[u16; 128]>),
+    Multi(&'static Table),
     Utf16(fn([u8; 2]) -> u16),
     Ucs2,
     Utf32,
@@ -32,46 +37,54 @@ impl Decoder {
     /// Chooses the decoder.
     ///
     /// # Errors
-    /// If nothing is known under the label of a single-byte set.
+    /// If nothing is known under the name of a single-byte set.
     pub(super) fn new(charset: Charset) -> Result<Self, ValueError> {
         let (scheme, name) = match charset {
             Charset::Utf8 => (Scheme::Utf8, "utf8mb4"),
             Charset::Ascii => (Scheme::Ascii, "ascii"),
-            // Its WHATWG form fills the five holes of cp1252 with C1 controls, as MySQL does.
-            Charset::Latin1 => (Scheme::Table(encoding_rs::WINDOWS_1252), "latin1"),
-            Charset::Gbk => (Scheme::Table(encoding_rs::GBK), "gbk"),
-            Charset::Gb18030 => (Scheme::Table(encoding_rs::GB18030), "gb18030"),
-            Charset::Gb2312 => (Scheme::Table(encoding_rs::GBK), "gb2312"),
-            Charset::Big5 => (Scheme::Table(encoding_rs::BIG5), "big5"),
-            Charset::ShiftJis => (Scheme::Table(encoding_rs::SHIFT_JIS), "sjis"),
-            Charset::EucJp => (Scheme::Table(encoding_rs::EUC_JP), "ujis"),
-            Charset::EucKr => (Scheme::Table(encoding_rs::EUC_KR), "euckr"),
+            Charset::Gbk => (Scheme::Multi(&multi_byte::GBK), "gbk"),
+            Charset::Gb18030 => (Scheme::Multi(&multi_byte::GB18030), "gb18030"),
+            Charset::Gb18030Of2022 => (Scheme::Multi(&multi_byte::GB18030_2022), "gb18030_2022"),
+            Charset::Gb2312 => (Scheme::Multi(&multi_byte::GB2312), "gb2312"),
+            Charset::Big5 => (Scheme::Multi(&multi_byte::BIG5), "big5"),
+            Charset::Sjis => (Scheme::Multi(&multi_byte::SJIS), "sjis"),
+            Charset::Cp932 => (Scheme::Multi(&multi_byte::CP932), "cp932"),
+            Charset::Ujis => (Scheme::Multi(&multi_byte::UJIS), "ujis"),
+            Charset::EucJpMs => (Scheme::Multi(&multi_byte::EUCJPMS), "eucjpms"),
+            Charset::EucKr => (Scheme::Multi(&multi_byte::EUCKR), "euckr"),
             Charset::Utf16 => (Scheme::Utf16(u16::from_be_bytes), "utf16"),
             Charset::Utf16Le => (Scheme::Utf16(u16::from_le_bytes), "utf16le"),
             Charset::Ucs2 => (Scheme::Ucs2, "ucs2"),
             Charset::Utf32 => (Scheme::Utf32, "utf32"),
-            Charset::SingleByte(label) => {
-                let encoding = Encoding::for_label_no_replacement(label.as_bytes())
-                    .filter(|encoding| encoding.is_single_byte())
-                    .ok_or(ValueError::Schema("the column's charset is not supported"))?;
-                (Scheme::Table(encoding), label)
+            Charset::SingleByte(name) => {
+                let half = single_byte::high_half(name);
+                let half = half.ok_or(ValueError::Schema("the column's charset is not supported"))?;
+                (Scheme::Single(half), name)
             }
         };
         Ok(Self { scheme, name })
     }
 
     /// Appends the text as a JSON string.
-    pub(super) fn write_json(self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    pub(super) fn write_json(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
         let malformed = ValueError::Charset(self.name);
         out.push(b'"');
-        match self.scheme {
+        match &self.scheme {
             Scheme::Utf8 => escape(std::str::from_utf8(bytes).map_err(|_| malformed)?, out),
             Scheme::Ascii if !bytes.is_ascii() => return Err(malformed),
             Scheme::Ascii => escape(std::str::from_utf8(bytes).map_err(|_| malformed)?, out),
-            Scheme::Table(_) if bytes.is_ascii() => {
-                escape(std::str::from_utf8(bytes).map_err(|_| malformed)?, out);
+            Scheme::Single(half) => {
+                let take = |rest: &mut &[u8]| {
+                    let (byte, behind) = rest.split_first()?;
+                    *rest = behind;
+                    let code = half.get(usize::from(byte & 0x7f)).filter(|code| **code != 0)?;
+                    char::from_u32(u32::from(*code))
+                };
+                write_ascii_and(take, bytes, out).ok_or(malformed)?;
             }
-            Scheme::Table(encoding) => decode(encoding, bytes, out).ok_or(malformed)?,
+            Scheme::Multi(table) => {
+                write_ascii_and(|rest| table.take(rest), bytes, out).ok_or(malformed)?;
+            }
             Scheme::Utf16(unit) => {
                 let (units, []) = bytes.as_chunks::<2>() else {
                     return Err(malformed);
@@ -104,21 +117,20 @@ impl Decoder {
     }
 }
 
-/// Decodes piece by piece through a buffer on the stack; `None` if the bytes are malformed.
-fn decode(encoding: &'static Encoding, bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let mut decoder = encoding.new_decoder_without_bom_handling();
-    let mut piece = [0; 512];
+/// Runs of ASCII are copied at once; `take` takes one character off bytes that begin with one from 0x80 on.
+/// `None` if it finds none.
+fn write_ascii_and(take: impl Fn(&mut &[u8]) -> Option<char>, bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut rest = bytes;
-    loop {
-        let (result, read, written) = decoder.decode_to_utf8_without_replacement(rest, &mut piece, true);
-        rest = rest.get(read..)?;
-        escape(std::str::from_utf8(piece.get(..written)?).ok()?, out);
-        match result {
-            DecoderResult::InputEmpty => return Some(()),
-            DecoderResult::OutputFull => {}
-            DecoderResult::Malformed(..) => return None,
+    while !rest.is_empty() {
+        let ascii = rest.iter().take_while(|byte| byte.is_ascii()).count();
+        let (plain, behind) = rest.split_at_checked(ascii)?;
+        escape(std::str::from_utf8(plain).ok()?, out);
+        rest = behind;
+        while rest.first().is_some_and(|byte| !byte.is_ascii()) {
+            escape_char(take(&mut rest)?, out);
         }
     }
+    Some(())
 }
 
 /// Appends `text` as a JSON string, quotes included.

@@ -1,12 +1,17 @@
 //! Judging what the configuration wants captured: may it be read, is it there, can it be relayed. Pure.
 
+use std::collections::BTreeMap;
+
 use super::super::grants::Privileges;
 use super::super::observe::{Listing, Observation};
-use super::super::tables::Column;
+use super::super::tables::{Captured, Column};
 use super::super::{Finding, ServerFacts};
 use super::{fatal, info, names, warning};
+use crate::change::TableId;
+use crate::config::TypePolicy;
 use crate::position::Flavour;
 use crate::source::refusal::{GRANT_REPLICATION, GRANT_SELECT};
+use crate::source::schema::{LEFT_OUT_REMEDY, TABLE_LEFT_OUT, left_out};
 
 pub(super) fn privileges(seen: &Observation, all: &mut Vec<Finding>) {
     let Listing::Rows(lines) = &seen.grants else {
@@ -89,6 +94,18 @@ pub(super) fn tables(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Find
     columns(seen, facts, all);
 }
 
+/// Captured tables that cannot be relayed, and their columns at fault.
+pub(super) fn unsupported(captured: &Captured) -> BTreeMap<&TableId, Vec<String>> {
+    let mut tables: BTreeMap<&TableId, Vec<String>> = BTreeMap::new();
+    for column in &captured.columns {
+        if let Some(what) = column.unsupported() {
+            let columns = tables.entry(&column.table).or_default();
+            columns.push(format!("column {}: {what}", column.name));
+        }
+    }
+    tables
+}
+
 fn columns(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
     let of = |wanted: &dyn Fn(&Column) -> bool| -> Vec<String> {
         let columns = seen.captured.columns.iter().filter(|c| wanted(c));
@@ -96,13 +113,20 @@ fn columns(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
             .map(|c| format!("{}.{} {}", c.table, c.name, c.column_type))
             .collect()
     };
-    let unsupported = of(&|c| c.is_unsupported());
-    if !unsupported.is_empty() {
-        all.push(fatal(
+    let unsupported = unsupported(&seen.captured);
+    match seen.captured.types {
+        _ if unsupported.is_empty() => {}
+        TypePolicy::Halt => all.push(fatal(
             "column_type_unsupported",
-            names(unsupported),
-            "change the columns' type, drop COMPRESSED, or exclude the tables in DATABASE_TABLES (!db.table)",
-        ));
+            names(unsupported.iter().flat_map(|(table, columns)| {
+                columns.iter().map(move |column| format!("table {table}, {column}"))
+            })),
+            "change the columns' type or character set, drop COMPRESSED, exclude the tables in DATABASE_TABLES \
+             (!db.table), or set TYPE_POLICY=skip_table",
+        )),
+        TypePolicy::SkipTable => all.extend(unsupported.iter().map(|(table, columns)| {
+            warning(TABLE_LEFT_OUT, left_out(table, columns), LEFT_OUT_REMEDY)
+        })),
     }
     if seen.flavour != Flavour::OceanBase {
         return;
