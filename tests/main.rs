@@ -7,6 +7,8 @@ mod configuration;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod flink;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod preflight;
