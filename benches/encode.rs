@@ -13,7 +13,7 @@ use cdc_collector::config::Envelope;
 use cdc_collector::encode::{Encoder, Routing, Settings};
 use cdc_collector::position::Flavour;
 use cdc_collector::record::{Batch, BatchId, Chunk};
-use cdc_collector::sink::wire::compress::{Format, compress};
+use cdc_collector::sink::wire::compress::{Format, Workspace};
 use cdc_collector::sink::wire::{Addressing, put_body};
 
 mod tables;
@@ -86,21 +86,19 @@ fn run(name: &str, mut table: Table) -> Result<(), Box<dyn Error>> {
     let batch = batch(&chunk);
     let bodies = (BODIES / chunk.bytes()) as u64;
     let rows = bodies * chunk.records.len() as u64;
-    let body = || put_body(black_box(&batch), "bench", Addressing::ByShard).map_err(|f| f.to_string());
-    let start = Instant::now();
-    for _ in 0..bodies {
-        black_box(body()?);
-    }
-    report(name, "body", rows, start);
-    for format in [Format::Lz4, Format::Zstd] {
-        let raw = body()?;
+    let mut workspace = Workspace::default();
+    for format in [Format::Plain, Format::Lz4, Format::Zstd] {
         let start = Instant::now();
-        let mut packed = 0;
+        let mut sizes = None;
         for _ in 0..bodies {
-            packed = black_box(compress(black_box(raw.clone()), format)).bytes.len();
+            let body = put_body(workspace.room(), black_box(&batch), "bench", Addressing::ByShard);
+            let body = workspace.compress(body.map_err(|failure| failure.to_string())?, format);
+            sizes = body.encoding.map(|(_, raw)| (black_box(body.bytes).len(), raw));
         }
-        report(name, &format!("{format:?}"), rows, start);
-        println!("{name:<7} {format:?}: {} of {} bytes", packed, raw.len());
+        report(name, &format!("body, {format:?}"), rows, start);
+        if let Some((packed, raw)) = sizes {
+            println!("{name:<7} {format:?} makes {packed} of {raw} bytes");
+        }
     }
     Ok(())
 }
@@ -113,7 +111,7 @@ fn count(name: &str, mut table: Table) -> Result<(), Box<dyn Error>> {
     let info = allocation_counter::measure(|| {
         result = chunk(&mut table, &mut encoder).and_then(|chunk| {
             rows = chunk.records.len();
-            let body = put_body(&batch(&chunk), "bench", Addressing::ByShard);
+            let body = put_body(Vec::new(), &batch(&chunk), "bench", Addressing::ByShard);
             black_box(body.map_err(|failure| failure.to_string())?);
             Ok(())
         });

@@ -42,7 +42,7 @@ fn allocations(table: &mut Table, envelope: Envelope) -> u64 {
             records: chunk.records.iter().take(500).cloned().collect(),
             watermark: None,
         };
-        put_body(&batch, "test", Addressing::ByShard).expect("a body");
+        put_body(Vec::new(), &batch, "test", Addressing::ByShard).expect("a body");
     };
     relay();
     allocation_counter::measure(relay).count_total
