@@ -207,6 +207,7 @@ impl Table {
                 .map(|(ordinal, (sample, wire))| Column {
                     name: format!("column_{ordinal}"),
                     kind: sample.kind.clone(),
+                    declared: Box::default(),
                     nullable: wire.nullable,
                     wire: wire.kind,
                     meta: wire.meta,

@@ -39,6 +39,8 @@ pub struct Column {
     pub name: String,
     /// How its bytes read and print.
     pub kind: ColumnKind,
+    /// Its type as the server declares it, such as `varchar(20)` (`COLUMN_TYPE`).
+    pub declared: Box<str>,
     /// Whether it may be NULL.
     pub nullable: bool,
     /// Type byte of the table map, resolved for ENUM and SET: `WireColumn::kind`.

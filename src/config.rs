@@ -152,6 +152,10 @@ pub struct RecordsConfig {
 pub enum Envelope {
     /// Debezium's JSON object without schema.
     Debezium,
+    /// Canal's flat JSON message.
+    Canal,
+    /// Maxwell's JSON.
+    Maxwell,
 }
 
 /// The destination (`DATAHUB_*`).

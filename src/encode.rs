@@ -20,16 +20,21 @@ use crate::position::{Flavour, Position};
 use crate::record::{Chunk, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
 use crate::source::value::ValueError;
 
+mod canal;
 mod debezium;
 mod image;
 mod key;
+mod last;
+mod maxwell;
 mod plan;
 #[cfg(test)]
 mod tests;
 
+use canal::Canal;
 use debezium::Debezium;
 use key::KeyText;
-use plan::{Failed, Plan};
+use maxwell::Maxwell;
+use plan::{Failed, Plan, PlannedColumn, TableText};
 
 /// What decides over a record's shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,25 +61,47 @@ pub struct Settings {
 #[derive(Debug)]
 enum Writer {
     Debezium(Debezium),
+    Canal(Canal),
+    Maxwell(Maxwell),
 }
 
 impl Writer {
     fn new(settings: &Settings, flavour: Flavour) -> Self {
         match settings.envelope {
             Envelope::Debezium => Self::Debezium(Debezium::new(&settings.group, flavour)),
+            Envelope::Canal => Self::Canal(Canal::default()),
+            Envelope::Maxwell => Self::Maxwell(Maxwell::default()),
         }
     }
 
     fn set_now(&mut self, ms: u64) {
         match self {
             Self::Debezium(writer) => writer.set_now(ms),
+            Self::Canal(writer) => writer.set_now(ms),
+            Self::Maxwell(_) => {}
         }
     }
 
     /// What the envelope writes of the table into every record.
-    fn text(&self, schema: &TableSchema) -> Vec<u8> {
+    fn text(&self, schema: &TableSchema) -> TableText {
         match self {
             Self::Debezium(_) => Debezium::text(schema),
+            Self::Canal(_) => Canal::text(schema),
+            Self::Maxwell(_) => Maxwell::text(schema),
+        }
+    }
+
+    /// Whether [`write`](Self::write) can tell where the partition key lies: the row as it routes, or its key
+    /// columns, stand in the envelope as Debezium has them.
+    fn shows_key(&self, plan: &Plan, operation: Operation) -> bool {
+        match self {
+            Self::Debezium(_) => true,
+            Self::Canal(_) => plan.keys > 0,
+            Self::Maxwell(_) => {
+                let respelled =
+                    |column: &PlannedColumn| column.is_set && (plan.keys == 0 || column.key.is_some());
+                (plan.keys > 0 || operation != Operation::Update) && !plan.columns.iter().any(respelled)
+            }
         }
     }
 
@@ -88,6 +115,8 @@ impl Writer {
     ) -> Result<(), Failed> {
         match self {
             Self::Debezium(writer) => writer.write(plan, row, out, key),
+            Self::Canal(writer) => writer.write(plan, row, out, key),
+            Self::Maxwell(writer) => writer.write(plan, row, out, key),
         }
     }
 }
@@ -214,10 +243,16 @@ impl Encoder {
         let plan = self.plan(row.schema)?;
         self.key.begin(plan.keys);
         self.writer.write(&plan, row, &mut self.buffer, &mut self.key)?;
-        Ok(match self.routing {
-            Routing::PrimaryKey => self.key.hash(&self.buffer),
-            Routing::Table => plan.table_hash,
-        })
+        match self.routing {
+            Routing::Table => Ok(plan.table_hash),
+            Routing::PrimaryKey if self.writer.shows_key(&plan, row.operation) => {
+                Ok(self.key.hash(&self.buffer))
+            }
+            Routing::PrimaryKey => {
+                let image = row.before.as_ref().or(row.after.as_ref());
+                image.map_or(Ok(0), |image| self.key.hash_apart(&plan, image))
+            }
+        }
     }
 
     fn plan(&mut self, schema: &Arc<TableSchema>) -> Result<Arc<Plan>, Failed> {

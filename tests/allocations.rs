@@ -55,7 +55,7 @@ fn a_row_costs_no_allocation() {
         ("wide", tables::wide),
         ("every type", tables::every),
     ];
-    for envelope in [Envelope::Debezium] {
+    for envelope in [Envelope::Debezium, Envelope::Canal, Envelope::Maxwell] {
         for (name, table) in tables {
             let mut table = table().expect("a table");
             let count = allocations(&mut table, envelope);

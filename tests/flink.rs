@@ -13,7 +13,11 @@ use crate::rig::{self, ARRIVED, PROJECT, READY, STOPPED, TOPIC};
 const DECODED: Duration = Duration::from_secs(240);
 
 /// Envelopes, and Flink's formats that decode them.
-const ENVELOPES: &[(&str, &str)] = &[("debezium", "debezium-json")];
+const ENVELOPES: &[(&str, &str)] = &[
+    ("debezium", "debezium-json"),
+    ("canal", "canal-json"),
+    ("maxwell", "maxwell-json"),
+];
 
 /// How a column is asked for as text, and how that compares with what Flink has.
 #[derive(Clone, Copy)]
@@ -295,8 +299,9 @@ async fn relayed(kind: Kind, dir: &Path) -> Vec<Vec<Option<String>>> {
     }
     for (envelope, format) in ENVELOPES {
         let emulator = rig::emulator(1).await;
-        let settings =
-            rig::settings(server.address(), &emulator.endpoint()).env("START_POSITION", "earliest");
+        let settings = rig::settings(server.address(), &emulator.endpoint())
+            .env("START_POSITION", "earliest")
+            .env("ENVELOPE", *envelope);
         let mut collector = Collector::start_ready(&settings, READY).await.expect("ready");
         let held = emulator.wait_for_records(PROJECT, TOPIC, changes, ARRIVED).await;
         held.unwrap_or_else(|held| panic!("{held} of {changes} rows arrived\n{}", collector.output().tail()));

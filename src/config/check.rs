@@ -176,10 +176,12 @@ impl Reader<'_> {
     }
 
     fn records(&mut self) -> RecordsConfig {
-        // One envelope so far: the number only checks the word.
-        self.number("records.envelope");
         RecordsConfig {
-            envelope: Envelope::Debezium,
+            envelope: match self.number("records.envelope") {
+                0 => Envelope::Debezium,
+                1 => Envelope::Canal,
+                _ => Envelope::Maxwell,
+            },
         }
     }
 

@@ -123,7 +123,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.connect_timeout_seconds", "DATABASE_CONNECT_TIMEOUT_SECONDS", "10", Kind::Seconds(1, 60), "Limit for connecting, and for each query."),
     opt!("database.start_position", "START_POSITION", "latest", Kind::Text, "Where to start without a checkpoint: `latest`, `earliest`, `gtid:<set>`, `file:<name>:<pos>`, `timestamp:<RFC 3339>`."),
 
-    opt!("records.envelope", "ENVELOPE", "debezium", Kind::Choice(&["debezium"]), "What a record looks like."),
+    opt!("records.envelope", "ENVELOPE", "debezium", Kind::Choice(&["debezium", "canal", "maxwell"]), "What a record looks like: the JSON of Debezium, Canal or Maxwell."),
 
     opt!("datahub.endpoint", "DATAHUB_ENDPOINT", required, Kind::Text, "URL of the service: `https://` or `http://`, host, optional port."),
     opt!("datahub.access_id", "DATAHUB_ACCESS_ID", required, Kind::Secret, "AccessKey id."),

@@ -3,12 +3,11 @@
 //! What is the same for many rows is written once: the table's names with its [`Plan`], `source` and
 //! `transaction` with every rows event. A row then costs its values and a few copies.
 
-use std::sync::Arc;
-
-use super::image::{write_number, write_object};
+use super::image::{Spelling, write_number, write_object};
 use super::key::KeyText;
-use super::plan::{Failed, Plan};
-use crate::change::{Operation, RowChange, SourceMeta, TableSchema};
+use super::last::LastEvent;
+use super::plan::{Failed, Plan, TableText};
+use crate::change::{RowChange, TableSchema};
 use crate::position::Flavour;
 use crate::source::value::write_json_string;
 
@@ -18,8 +17,8 @@ pub(super) struct Debezium {
     /// `,"source":{"version":"…","connector":"…","name":"…","ts_ms":`
     source: Vec<u8>,
     now_ms: u64,
-    /// The rows event that `head` and `tail` were written for.
-    event: Option<(Arc<TableSchema>, SourceMeta, Operation)>,
+    /// What `head` and `tail` were written for.
+    last: LastEvent,
     /// From `,"source":` up to the row's ordinal.
     head: Vec<u8>,
     /// From behind the row's ordinal up to the order in the transaction.
@@ -43,25 +42,25 @@ impl Debezium {
         Self {
             source,
             now_ms: 0,
-            event: None,
+            last: LastEvent::default(),
             head: Vec::new(),
             tail: Vec::new(),
         }
     }
 
     /// `"db":"…","table":"…"`
-    pub(super) fn text(schema: &TableSchema) -> Vec<u8> {
+    pub(super) fn text(schema: &TableSchema) -> TableText {
         let mut text = b"\"db\":".to_vec();
         write_json_string(&schema.id.db, &mut text);
         text.extend_from_slice(b",\"table\":");
         write_json_string(&schema.id.table, &mut text);
-        text
+        [text, Vec::new()]
     }
 
     pub(super) fn set_now(&mut self, ms: u64) {
         if self.now_ms != ms {
             self.now_ms = ms;
-            self.event = None;
+            self.last.forget();
         }
     }
 
@@ -77,14 +76,14 @@ impl Debezium {
         self.prepare(plan, row);
         out.extend_from_slice(b"{\"before\":");
         match &row.before {
-            Some(image) => write_object(plan, image, out, Some(&mut *key))?,
+            Some(image) => write_object(plan, image, Spelling::Json, out, Some(&mut *key))?,
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"after\":");
         // The before image routes where there is one.
         let key = row.before.is_none().then_some(key);
         match &row.after {
-            Some(image) => write_object(plan, image, out, key)?,
+            Some(image) => write_object(plan, image, Spelling::Json, out, key)?,
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(&self.head);
@@ -97,21 +96,17 @@ impl Debezium {
 
     /// Writes `head` and `tail` unless they are this rows event's already.
     fn prepare(&mut self, plan: &Plan, row: &RowChange<'_>) {
-        let meta = row.meta;
-        if let Some((schema, last, operation)) = &self.event
-            && Arc::ptr_eq(schema, &plan.schema)
-            && *operation == row.operation
-            && last.pos == meta.pos
-            && last == meta
-        {
+        if self.last.is(plan, row) {
             return;
         }
+        let meta = row.meta;
+        let [names, _] = &plan.text;
         let out = &mut self.head;
         out.clear();
         out.extend_from_slice(&self.source);
         write_number(meta.ts_us / 1000, out);
         out.extend_from_slice(b",\"snapshot\":\"false\",");
-        out.extend_from_slice(&plan.text);
+        out.extend_from_slice(names);
         out.extend_from_slice(b",\"ts_us\":");
         write_number(meta.ts_us, out);
         out.extend_from_slice(b",\"server_id\":");
@@ -135,6 +130,6 @@ impl Debezium {
         out.extend_from_slice(b",\"transaction\":{\"id\":");
         write_json_string(&meta.transaction, out);
         out.extend_from_slice(b",\"total_order\":");
-        self.event = Some((Arc::clone(&plan.schema), meta.clone(), row.operation));
+        self.last.set(plan, row);
     }
 }

@@ -1,17 +1,24 @@
 //! The partition key's text and its hash, as the service computes it: MD5 of the text's bytes.
 //!
 //! One key column: its text as the envelope shows it (a JSON string without quotes and escapes). Several: each
-//! as `length:text`, so that no two keys run into one another. No key: the row's whole JSON object.
+//! as `length:text`, so that no two keys run into one another. No key: the row's whole JSON object. The text is the
+//! same in every envelope: a number is its digits, whether the envelope puts quotes around it or not.
 
 use std::ops::Range;
 
 use md5::{Digest, Md5};
 
+use super::image::{Spelling, write_object};
+use super::plan::{Failed, Plan};
+use crate::change::RowImage;
+
 /// Where the key's parts lie in the buffer that the envelope was written to. Reused from row to row.
 #[derive(Debug, Default)]
 pub(super) struct KeyText {
     /// The key columns' JSON values in key order, or the row's object.
-    pub(super) spans: Vec<Range<usize>>,
+    spans: Vec<Range<usize>>,
+    /// The row, where the envelope does not hold it in the form that routes.
+    apart: Vec<u8>,
     /// One part of the key.
     part: Vec<u8>,
     /// The parts of a key of several columns.
@@ -25,9 +32,43 @@ impl KeyText {
         self.spans.resize(columns.max(1), 0..0);
     }
 
+    /// A part of the key lies there; the last word counts.
+    #[inline]
+    pub(super) fn note(&mut self, place: usize, span: Range<usize>) {
+        if let Some(noted) = self.spans.get_mut(place) {
+            *noted = span;
+        }
+    }
+
+    /// Appends the parts as they were written to `out`, separated by commas.
+    pub(super) fn copy_parts(&self, out: &mut Vec<u8>) {
+        let mut first = true;
+        for span in self.spans.iter().filter(|span| !span.is_empty()) {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            let (from, len) = (span.start, span.len());
+            if out.get(span.clone()).is_some_and(|part| part.len() == len) {
+                out.extend_from_within(from..from + len);
+            }
+        }
+    }
+
+    /// Hashes the key of a row that is written for this alone.
+    pub(super) fn hash_apart(&mut self, plan: &Plan, image: &RowImage<'_>) -> Result<u128, Failed> {
+        let mut apart = std::mem::take(&mut self.apart);
+        apart.clear();
+        let written = write_object(plan, image, Spelling::Json, &mut apart, Some(self));
+        let hash = self.hash(&apart);
+        self.apart = apart;
+        written.map(|()| hash)
+    }
+
     /// Hashes the key of the row that was written last.
     pub(super) fn hash(&mut self, buffer: &[u8]) -> u128 {
-        let Self { spans, part, joined } = self;
+        let Self {
+            spans, part, joined, ..
+        } = self;
         if let [only] = spans.as_slice() {
             let json = buffer.get(only.clone()).unwrap_or_default();
             return md5(text(json, part));

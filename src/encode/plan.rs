@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::key::md5;
-use crate::change::TableSchema;
+use crate::change::{ColumnKind, TableSchema};
 use crate::source::value::{Cell, ValueError, write_json_string};
 
 /// A table's columns, ready to be written.
@@ -17,17 +17,22 @@ pub(super) struct Plan {
     /// Number of key columns.
     pub(super) keys: usize,
     /// What the envelope writes of the table into every record.
-    pub(super) text: Vec<u8>,
+    pub(super) text: TableText,
 }
+
+/// What an envelope writes of the table into every record, in one or two pieces.
+pub(super) type TableText = [Vec<u8>; 2];
 
 /// One column, ready to be written.
 #[derive(Debug)]
 pub(super) struct PlannedColumn {
-    /// `{"id":` for the first, `,"name":` for the others.
+    /// `,"name":`; the first one's comma becomes the object's brace.
     pub(super) label: Box<[u8]>,
     pub(super) cell: Cell,
     /// Place in the primary key.
     pub(super) key: Option<usize>,
+    /// A SET, which one envelope spells in its own way.
+    pub(super) is_set: bool,
 }
 
 /// A value or a schema that cannot be written.
@@ -63,16 +68,17 @@ impl Failed {
 
 impl Plan {
     /// `text` is the envelope's own part.
-    pub(super) fn new(schema: &Arc<TableSchema>, text: Vec<u8>) -> Result<Self, Failed> {
+    pub(super) fn new(schema: &Arc<TableSchema>, text: TableText) -> Result<Self, Failed> {
         let mut columns = Vec::with_capacity(schema.columns.len());
         for (ordinal, column) in schema.columns.iter().enumerate() {
-            let mut label = vec![if ordinal == 0 { b'{' } else { b',' }];
+            let mut label = b",".to_vec();
             write_json_string(&column.name, &mut label);
             label.push(b':');
             columns.push(PlannedColumn {
                 label: label.into(),
                 cell: Cell::new(column).map_err(|cause| Failed::column(ordinal, cause))?,
                 key: schema.primary_key.iter().position(|key| *key == ordinal),
+                is_set: matches!(column.kind, ColumnKind::Set { .. }),
             });
         }
         let keys = columns.iter().filter(|column| column.key.is_some()).count();

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
+mod envelopes;
+
 use super::*;
 use crate::change::{Charset, Column, ColumnKind, Operation, RowImage, SourceMeta, TableId};
 use crate::position::FilePosition;
@@ -21,9 +23,10 @@ fn end() -> Position {
 
 /// `d.t (id INT, name VARCHAR(20))` with the given primary key.
 fn schema(primary_key: &[usize]) -> Arc<TableSchema> {
-    let column = |name: &str, kind, wire, meta| Column {
+    let column = |name: &str, declared: &str, kind, wire, meta| Column {
         name: name.to_owned(),
         kind,
+        declared: declared.into(),
         nullable: true,
         wire,
         meta,
@@ -39,8 +42,8 @@ fn schema(primary_key: &[usize]) -> Arc<TableSchema> {
             table: "t".to_owned(),
         },
         columns: vec![
-            column("id", integer, 3, 0),
-            column("na\"me", ColumnKind::Text { charset }, 15, 20),
+            column("id", "int(11)", integer, 3, 0),
+            column("na\"me", "varchar(20)", ColumnKind::Text { charset }, 15, 20),
         ],
         primary_key: primary_key.to_vec(),
     })
@@ -69,13 +72,16 @@ fn image((id, name): Row<'_>) -> (Vec<u8>, Vec<u8>) {
     (vec![u8::from(name.is_none()) << 1], values)
 }
 
-fn encoder(routing: Routing) -> Encoder {
-    let settings = Settings {
+fn settings(routing: Routing) -> Settings {
+    Settings {
         group: "g".to_owned(),
         routing,
         envelope: Envelope::Debezium,
-    };
-    let mut encoder = Encoder::new(&settings, Flavour::MySql);
+    }
+}
+
+fn encoder(routing: Routing) -> Encoder {
+    let mut encoder = Encoder::new(&settings(routing), Flavour::MySql);
     encoder.set_now(1_700_000_000_500);
     encoder
 }

@@ -82,6 +82,7 @@ pub fn build(definition: &TableDefinition, map: &TableMap) -> Result<TableSchema
             Some(kind) => columns.push(Column {
                 name: column.name.clone(),
                 kind,
+                declared: column.column_type.as_str().into(),
                 nullable: wire.nullable,
                 wire: wire.kind,
                 meta: wire.meta,

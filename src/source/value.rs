@@ -180,6 +180,15 @@ impl Cell {
         })
     }
 
+    /// Takes one value (not NULL) off the start of `values` without reading it; its bytes, to compare.
+    ///
+    /// # Errors
+    /// If the image ends before the value does.
+    #[inline]
+    pub fn skip<'v>(&self, values: &mut &'v [u8]) -> Result<&'v [u8], ValueError> {
+        self.width.take(values).ok_or(ValueError::Truncated)
+    }
+
     /// Takes one value (not NULL) off the start of `values`, and appends its JSON form to `out`.
     ///
     /// # Errors

@@ -1,3 +1,4 @@
+import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -5,6 +6,8 @@ import java.time.LocalDateTime;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -71,7 +74,7 @@ public final class ApplyChangelog {
             }
         }
         List<String> left = new ArrayList<>();
-        rows.forEach((row, count) -> left.addAll(java.util.Collections.nCopies(count, row)));
+        rows.forEach((row, count) -> left.addAll(Collections.nCopies(count, row)));
         return left;
     }
 
@@ -80,12 +83,14 @@ public final class ApplyChangelog {
             return null;
         } else if (value instanceof byte[] bytes) {
             return HexFormat.of().withUpperCase().formatHex(bytes);
-        } else if (value instanceof java.math.BigDecimal number) {
+        } else if (value instanceof BigDecimal number) {
             return number.toPlainString();
         } else if (value instanceof Instant instant) {
             return DATE_TIME.format(LocalDateTime.ofInstant(instant, ZoneOffset.UTC));
         } else if (value instanceof LocalDateTime dateTime) {
             return DATE_TIME.format(dateTime);
+        } else if (value instanceof Object[] labels) {
+            return String.join(",", Arrays.copyOf(labels, labels.length, String[].class));
         } else {
             return value.toString();
         }

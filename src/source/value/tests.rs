@@ -9,6 +9,7 @@ fn column(kind: ColumnKind, wire: u8, meta: u16) -> Column {
     Column {
         name: "c".to_owned(),
         kind,
+        declared: Box::default(),
         nullable: true,
         wire,
         meta,
