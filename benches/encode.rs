@@ -9,6 +9,7 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
 
+use cdc_collector::change::Operation;
 use cdc_collector::config::Envelope;
 use cdc_collector::encode::{Encoder, Routing, Settings};
 use cdc_collector::position::Flavour;
@@ -48,7 +49,7 @@ fn chunk(table: &mut Table, encoder: &mut Encoder) -> Result<Chunk, Box<dyn Erro
         if encoder.bytes() >= CHUNK {
             break;
         }
-        table.encode(event, encoder)?;
+        table.encode(Operation::Create, event, encoder)?;
     }
     Ok(encoder.take(position()))
 }
@@ -67,14 +68,14 @@ fn run(name: &str, mut table: Table) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut rows = 0;
     for _ in 0..events {
-        rows += black_box(&table).cut()? as u64;
+        rows += black_box(&table).cut(Operation::Create)? as u64;
     }
     report(name, "cut", rows, start);
 
     let mut encoder = encoder();
     let start = Instant::now();
     for event in 0..events {
-        black_box(&mut table).encode(event, &mut encoder)?;
+        black_box(&mut table).encode(Operation::Create, event, &mut encoder)?;
         if encoder.bytes() > CHUNK {
             black_box(encoder.take(position()));
         }

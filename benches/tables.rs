@@ -13,11 +13,13 @@ use cdc_collector::source::rows::{RowsEvent, TableMap};
 /// Rows in one event; MySQL fills events up to 8 KiB.
 pub(crate) const ROWS: usize = 40;
 
-/// A table, and an event that inserts [`ROWS`] rows into it.
+/// A table, and events that change [`ROWS`] rows of it.
 pub(crate) struct Table {
     map: TableMap,
     schema: Arc<TableSchema>,
-    event: Vec<u8>,
+    inserts: Vec<u8>,
+    /// From values to NULLs, in all columns but the key.
+    updates: Vec<u8>,
     meta: SourceMeta,
 }
 
@@ -197,9 +199,10 @@ impl Table {
         let length = [u8::try_from(metadata.len())?];
         let names = [1, b'd', 0, 1, b't', 0, count];
         let map = TableMap::parse(&body(&names, &[&kinds, &length, &metadata, &bits]))?;
-        let nulls = vec![0; bits.len()];
         let row: Vec<u8> = samples.iter().flat_map(|s| s.value.clone()).collect();
-        let rows = [nulls, row].concat().repeat(ROWS);
+        let row = [vec![0; bits.len()], row].concat();
+        let key = samples.first().map(|key| key.value.clone()).unwrap_or_default();
+        let gone = [vec![0xfe], vec![0xff; bits.len() - 1], key].concat();
         let columns = samples.iter().zip(&map.columns).enumerate();
         let schema = Arc::new(TableSchema {
             id: map.id.clone(),
@@ -218,7 +221,11 @@ impl Table {
         Ok(Self {
             map,
             schema,
-            event: body(&[2, 0, count], &[&bits, &rows]),
+            inserts: body(&[2, 0, count], &[&bits, &row.repeat(ROWS)]),
+            updates: body(
+                &[2, 0, count],
+                &[&bits, &bits, &[row, gone].concat().repeat(ROWS)],
+            ),
             meta: SourceMeta {
                 transaction: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1".into(),
                 gtid: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:1".into()),
@@ -235,19 +242,34 @@ impl Table {
         self.schema.columns.len()
     }
 
-    /// Cuts the event into rows; returns their number.
-    pub(crate) fn cut(&self) -> Result<usize, Box<dyn Error>> {
-        Ok(RowsEvent::parse(30, &self.event)?.rows(&self.map)?.count())
+    /// An event as its type and its body.
+    fn event(&self, operation: Operation) -> (u8, &[u8]) {
+        match operation {
+            Operation::Update => (31, &self.updates),
+            Operation::Create | Operation::Delete => (30, &self.inserts),
+        }
     }
 
-    /// Cuts the event and encodes its rows, as those of the `ordinal`th event of a transaction.
-    pub(crate) fn encode(&mut self, ordinal: u64, encoder: &mut Encoder) -> Result<(), Box<dyn Error>> {
+    /// Cuts an event into rows; returns their number.
+    pub(crate) fn cut(&self, operation: Operation) -> Result<usize, Box<dyn Error>> {
+        let (kind, body) = self.event(operation);
+        Ok(RowsEvent::parse(kind, body)?.rows(&self.map)?.count())
+    }
+
+    /// Cuts an event and encodes its rows, as those of the `ordinal`th event of a transaction.
+    pub(crate) fn encode(
+        &mut self,
+        operation: Operation,
+        ordinal: u64,
+        encoder: &mut Encoder,
+    ) -> Result<(), Box<dyn Error>> {
         self.meta.pos = ordinal;
-        let rows = RowsEvent::parse(30, &self.event)?.rows(&self.map)?;
-        for (row, images) in (0..).zip(rows) {
+        let (kind, body) = self.event(operation);
+        let event = RowsEvent::parse(kind, body)?;
+        for (row, images) in (0..).zip(event.rows(&self.map)?) {
             let (before, after) = images?;
             encoder.push(&ChangeEvent::Row(RowChange {
-                operation: Operation::Create,
+                operation: event.operation,
                 schema: &self.schema,
                 before,
                 after,

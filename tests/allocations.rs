@@ -2,6 +2,7 @@
 //!
 //! A binary of its own: its allocator counts.
 
+use cdc_collector::change::Operation;
 use cdc_collector::config::Envelope;
 use cdc_collector::encode::{Encoder, Routing, Settings};
 use cdc_collector::position::Flavour;
@@ -20,7 +21,7 @@ const EVENTS: u64 = 100;
 const PER_CHUNK: u64 = 24;
 
 /// Allocations on the way from event bytes to a request's body.
-fn allocations(table: &mut Table, envelope: Envelope) -> u64 {
+fn allocations(table: &mut Table, operation: Operation, envelope: Envelope) -> u64 {
     let settings = Settings {
         group: "test".to_owned(),
         routing: Routing::PrimaryKey,
@@ -29,9 +30,8 @@ fn allocations(table: &mut Table, envelope: Envelope) -> u64 {
     let mut encoder = Encoder::new(&settings, Flavour::MySql);
     let mut relay = || {
         for event in 0..EVENTS {
-            table
-                .encode(event, &mut encoder)
-                .expect("rows that can be encoded");
+            let encoded = table.encode(operation, event, &mut encoder);
+            encoded.expect("rows that can be encoded");
         }
         let chunk = encoder.take(position());
         assert_eq!(chunk.records.len() as u64, EVENTS * ROWS as u64);
@@ -55,16 +55,16 @@ fn a_row_costs_no_allocation() {
         ("wide", tables::wide),
         ("every type", tables::every),
     ];
-    for envelope in [Envelope::Debezium, Envelope::Canal, Envelope::Maxwell] {
-        for (name, table) in tables {
-            let mut table = table().expect("a table");
-            let count = allocations(&mut table, envelope);
-            let (rows, cells) = (EVENTS * ROWS as u64, table.columns());
-            println!("{name}, {envelope:?}: {count} allocations for {rows} rows of {cells} cells");
-            assert!(
-                count <= PER_CHUNK,
-                "{name}, {envelope:?}: {count} allocations, {PER_CHUNK} at most"
-            );
+    for (name, table) in tables {
+        let mut table = table().expect("a table");
+        for envelope in [Envelope::Debezium, Envelope::Canal, Envelope::Maxwell] {
+            for operation in [Operation::Create, Operation::Update] {
+                let count = allocations(&mut table, operation, envelope);
+                let (rows, cells) = (EVENTS * ROWS as u64, table.columns());
+                let what = format!("{name}, {envelope:?}, {operation:?}: {count} allocations");
+                println!("{what} for {rows} rows of {cells} cells");
+                assert!(count <= PER_CHUNK, "{what}, {PER_CHUNK} at most");
+            }
         }
     }
 }
@@ -72,8 +72,10 @@ fn a_row_costs_no_allocation() {
 #[test]
 fn cutting_rows_costs_no_allocation() {
     let table = tables::every().expect("a table");
-    let counted = allocation_counter::measure(|| assert_eq!(table.cut().expect("rows"), ROWS));
-    assert_eq!(counted.count_total, 0);
+    for operation in [Operation::Create, Operation::Update] {
+        let counted = allocation_counter::measure(|| assert_eq!(table.cut(operation).expect("rows"), ROWS));
+        assert_eq!(counted.count_total, 0, "{operation:?}");
+    }
 }
 
 #[test]

@@ -227,7 +227,10 @@ fn hand_over(dir: &Path, name: &str, format: &str, records: &[String]) {
     std::fs::write(&file, records.join("\n")).expect("a file");
     let columns: Vec<String> = COLUMNS
         .iter()
-        .map(|c| format!("  `{}` {}", c.name, c.flink))
+        .map(|c| match (format, c.source.starts_with("SET")) {
+            ("maxwell-json", true) => format!("  `{}` ARRAY<STRING>", c.name),
+            _ => format!("  `{}` {}", c.name, c.flink),
+        })
         .collect();
     let table = format!(
         "CREATE TABLE `{name}` (\n  id BIGINT,\n{}\n) WITH (\n  'connector' = 'filesystem',\n  'path' = 'file://{}',\n  \
