@@ -11,15 +11,14 @@ use std::time::Instant;
 
 use cdc_collector::change::Operation;
 use cdc_collector::config::Envelope;
-use cdc_collector::encode::{Encoder, Routing, Settings};
-use cdc_collector::position::Flavour;
+use cdc_collector::encode::Encoder;
 use cdc_collector::record::{Batch, BatchId, Chunk};
 use cdc_collector::sink::wire::compress::{Format, Workspace};
 use cdc_collector::sink::wire::{Addressing, put_body};
 
 mod tables;
 
-use tables::{ROWS, Table, position};
+use tables::{ROWS, Table, encoder, position};
 
 /// Rows that are cut and encoded.
 const TOTAL: u64 = 1_200_000;
@@ -32,15 +31,6 @@ const BODIES: usize = 256 << 20;
 fn report(table: &str, step: &str, rows: u64, start: Instant) {
     let rate = rows as f64 / start.elapsed().as_secs_f64() / 1000.0;
     println!("{table:<7} {step:<12} {rate:>8.0} k rows/s");
-}
-
-fn encoder() -> Encoder {
-    let settings = Settings {
-        group: "bench".to_owned(),
-        routing: Routing::PrimaryKey,
-        envelope: Envelope::Debezium,
-    };
-    Encoder::new(&settings, Flavour::MySql)
 }
 
 /// Encodes until a chunk is full.
@@ -72,7 +62,7 @@ fn run(name: &str, mut table: Table) -> Result<(), Box<dyn Error>> {
     }
     report(name, "cut", rows, start);
 
-    let mut encoder = encoder();
+    let mut encoder = encoder(Envelope::Debezium);
     let start = Instant::now();
     for event in 0..events {
         black_box(&mut table).encode(Operation::Create, event, &mut encoder)?;
@@ -106,7 +96,7 @@ fn run(name: &str, mut table: Table) -> Result<(), Box<dyn Error>> {
 
 /// Counts what the way of one chunk, from event bytes to body, asks of the allocator once all is warm.
 fn count(name: &str, mut table: Table) -> Result<(), Box<dyn Error>> {
-    let mut encoder = encoder();
+    let mut encoder = encoder(Envelope::Debezium);
     chunk(&mut table, &mut encoder)?;
     let (mut rows, mut result) = (0, Ok(()));
     let info = allocation_counter::measure(|| {

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use cdc_collector::change::{
     ChangeEvent, Charset, Column, ColumnKind, Operation, RowChange, SourceMeta, TableSchema,
 };
-use cdc_collector::encode::Encoder;
-use cdc_collector::position::{FilePosition, Position};
+use cdc_collector::config::filter::columns::ColumnRules;
+use cdc_collector::config::{Envelope, Secret};
+use cdc_collector::encode::{Encoder, Routing, Settings};
+use cdc_collector::position::{FilePosition, Flavour, Position};
 use cdc_collector::source::rows::{RowsEvent, TableMap};
 
 /// Rows in one event; MySQL fills events up to 8 KiB.
@@ -188,6 +190,19 @@ pub(crate) fn position() -> Position {
         },
         open: None,
     }
+}
+
+/// An encoder with the usual settings.
+pub(crate) fn encoder(envelope: Envelope) -> Encoder {
+    let settings = Settings {
+        group: "bench".to_owned(),
+        routing: Routing::PrimaryKey,
+        envelope,
+        columns: ColumnRules::default(),
+        hash_key: Secret::new(""),
+        rules_on_keys: false,
+    };
+    Encoder::new(&settings, Flavour::MySql)
 }
 
 impl Table {

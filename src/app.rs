@@ -222,7 +222,8 @@ impl Parts {
             config.delivery.alarm_attempts,
             resume,
             source_status,
-        );
+        )
+        .emitting(config.records.emits);
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
         let intake = Intake::new(
             source,
@@ -230,6 +231,9 @@ impl Parts {
                 group: config.datahub.group.clone(),
                 routing: encode::Routing::default(),
                 envelope: config.records.envelope,
+                columns: config.records.columns.clone(),
+                hash_key: config.records.hash_key.clone(),
+                rules_on_keys: config.records.rules_on_keys,
             },
             sender,
             identity,

@@ -238,4 +238,84 @@ pub enum ChangeEvent<'a> {
         /// What happened.
         operation: Operation,
     },
+    /// A record that is no row.
+    Mark(Mark<'a>),
+}
+
+/// A record that is no row.
+#[derive(Clone, Copy, Debug)]
+pub enum Mark<'a> {
+    /// A transaction with captured rows begins: its first follows.
+    Begin {
+        /// As its first row has it.
+        meta: &'a SourceMeta,
+    },
+    /// The transaction is committed.
+    End {
+        /// Its identity, and where its end is.
+        meta: &'a SourceMeta,
+        /// The captured tables that it changed, and how many rows of each, in the order of their first rows.
+        tables: &'a [(TableId, u64)],
+    },
+    /// The definition of something captured changes: rows that follow have the new one.
+    Definition {
+        /// Where the statement is.
+        meta: &'a SourceMeta,
+        /// Its place among the transaction's definitions, from 0.
+        ordinal: u64,
+        /// What it does.
+        change: &'a DefinitionChange,
+    },
+}
+
+/// A statement that changes the definition of something captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionChange {
+    /// What it does.
+    pub definition: Definition,
+    /// To what kind of thing.
+    pub object: DefinitionObject,
+    /// The first captured table that it names; a database has no table name.
+    pub id: TableId,
+    /// Its text; `None` where that may hold credentials.
+    pub sql: Option<Box<str>>,
+}
+
+/// What kind of thing a definition is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefinitionObject {
+    /// A table.
+    Table,
+    /// An index of a table.
+    Index,
+    /// A database.
+    Database,
+}
+
+/// The first word of a statement that changes definitions; label of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// `ALTER`.
+    Alter,
+    /// `CREATE`.
+    Create,
+    /// `DROP`.
+    Drop,
+    /// `RENAME`.
+    Rename,
+    /// `TRUNCATE`: the columns stay.
+    Truncate,
+}
+
+impl Definition {
+    /// The metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Alter => "alter",
+            Self::Create => "create",
+            Self::Drop => "drop",
+            Self::Rename => "rename",
+            Self::Truncate => "truncate",
+        }
+    }
 }

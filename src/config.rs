@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::position::{FilePosition, GtidSet};
 use crate::retry::Delays;
 use filter::TableFilter;
+use filter::columns::ColumnRules;
 
 pub use check::Loaded;
 pub use layers::{Origin, Raw, Sources};
@@ -140,11 +141,28 @@ pub enum Compression {
     Auto,
 }
 
-/// What a record says (`ENVELOPE`).
+/// What a record says (`ENVELOPE`, `COLUMN_*`, `EMIT_*`).
 #[derive(Clone, Debug)]
 pub struct RecordsConfig {
     /// `ENVELOPE`.
     pub envelope: Envelope,
+    /// `COLUMN_EXCLUDE` and `COLUMN_MASK`.
+    pub columns: ColumnRules,
+    /// `COLUMN_MASK_KEY`; empty only where nothing is hashed.
+    pub hash_key: Secret,
+    /// `COLUMN_RULES_ON_KEYS`: whether a column of a primary key may be left out or masked.
+    pub rules_on_keys: bool,
+    /// `EMIT_TRANSACTIONS` and `EMIT_DDL`.
+    pub emits: Emits,
+}
+
+/// Records that are no rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emits {
+    /// Where a transaction begins and ends (`EMIT_TRANSACTIONS`).
+    pub transactions: bool,
+    /// What changes a definition (`EMIT_DDL`).
+    pub definitions: bool,
 }
 
 /// `ENVELOPE`: what a record looks like.

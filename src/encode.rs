@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::change::{ChangeEvent, Operation, RowChange, TableSchema};
-use crate::config::Envelope;
+use crate::change::{ChangeEvent, Mark, Operation, RowChange, TableSchema};
+use crate::config::filter::columns::ColumnRules;
+use crate::config::{Envelope, Secret};
 use crate::position::{Flavour, Position};
-use crate::record::{Chunk, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
+use crate::record::{Chunk, Part, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
 use crate::source::value::ValueError;
 
 mod canal;
@@ -25,16 +26,18 @@ mod debezium;
 mod image;
 mod key;
 mod last;
+mod marks;
 mod maxwell;
 mod plan;
+mod rules;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-use canal::Canal;
-use debezium::Debezium;
 use key::KeyText;
-use maxwell::Maxwell;
-use plan::{Failed, Plan, PlannedColumn, TableText};
+use plan::{Failed, Plan, table_hash};
+use rules::Rules;
+use writer::Writer;
 
 /// What decides over a record's shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,86 +58,55 @@ pub struct Settings {
     pub routing: Routing,
     /// What a record looks like.
     pub envelope: Envelope,
-}
-
-/// The envelope's writer: asked once a row, never once a cell.
-#[derive(Debug)]
-enum Writer {
-    Debezium(Debezium),
-    Canal(Canal),
-    Maxwell(Maxwell),
-}
-
-impl Writer {
-    fn new(settings: &Settings, flavour: Flavour) -> Self {
-        match settings.envelope {
-            Envelope::Debezium => Self::Debezium(Debezium::new(&settings.group, flavour)),
-            Envelope::Canal => Self::Canal(Canal::default()),
-            Envelope::Maxwell => Self::Maxwell(Maxwell::default()),
-        }
-    }
-
-    fn set_now(&mut self, ms: u64) {
-        match self {
-            Self::Debezium(writer) => writer.set_now(ms),
-            Self::Canal(writer) => writer.set_now(ms),
-            Self::Maxwell(_) => {}
-        }
-    }
-
-    /// What the envelope writes of the table into every record.
-    fn text(&self, schema: &TableSchema) -> TableText {
-        match self {
-            Self::Debezium(_) => Debezium::text(schema),
-            Self::Canal(_) => Canal::text(schema),
-            Self::Maxwell(_) => Maxwell::text(schema),
-        }
-    }
-
-    /// Whether [`write`](Self::write) can tell where the partition key lies: the row as it routes, or its key
-    /// columns, stand in the envelope as Debezium has them.
-    fn shows_key(&self, plan: &Plan, operation: Operation) -> bool {
-        match self {
-            Self::Debezium(_) => true,
-            Self::Canal(_) => plan.keys > 0,
-            Self::Maxwell(_) => {
-                let respelled =
-                    |column: &PlannedColumn| column.is_set && (plan.keys == 0 || column.key.is_some());
-                (plan.keys > 0 || operation != Operation::Update) && !plan.columns.iter().any(respelled)
-            }
-        }
-    }
-
-    /// Appends the row's envelope to `out`, and tells `key` where in it the partition key lies.
-    fn write(
-        &mut self,
-        plan: &Plan,
-        row: &RowChange<'_>,
-        out: &mut Vec<u8>,
-        key: &mut KeyText,
-    ) -> Result<(), Failed> {
-        match self {
-            Self::Debezium(writer) => writer.write(plan, row, out, key),
-            Self::Canal(writer) => writer.write(plan, row, out, key),
-            Self::Maxwell(writer) => writer.write(plan, row, out, key),
-        }
-    }
+    /// Columns that are left out or masked.
+    pub columns: ColumnRules,
+    /// What masked values are hashed with; empty where none are.
+    pub hash_key: Secret,
+    /// Whether a column of a primary key may be left out or masked.
+    pub rules_on_keys: bool,
 }
 
 /// A row that cannot be written. Names the place, never the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{table}, column {column:?} of row {row} in transaction {transaction}: {cause}")]
-pub struct EncodeError {
-    /// `db.table`.
-    pub table: Box<str>,
-    /// The column's name; empty where the image as a whole is wrong.
-    pub column: Box<str>,
-    /// The transaction as records name it.
-    pub transaction: Arc<str>,
-    /// The row's ordinal in it, from 0.
-    pub row: u64,
-    /// What is wrong.
-    pub cause: ValueError,
+pub enum EncodeError {
+    /// A value or an image.
+    #[error("{table}, column {column:?} of row {row} in transaction {transaction}: {cause}")]
+    Value {
+        /// `db.table`.
+        table: Box<str>,
+        /// The column's name; empty where the image as a whole is wrong.
+        column: Box<str>,
+        /// The transaction as records name it.
+        transaction: Arc<str>,
+        /// The row's ordinal in it, from 0.
+        row: u64,
+        /// What is wrong.
+        cause: ValueError,
+    },
+    /// A rule for a column of a primary key, and nobody said that this is meant.
+    #[error("column {column:?} of {table} is left out or masked, but it is part of the primary key")]
+    RuleOnKey {
+        /// `db.table`.
+        table: Box<str>,
+        /// The column's name.
+        column: Box<str>,
+    },
+}
+
+impl EncodeError {
+    /// A reason code, and what a person can do.
+    pub fn advice(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Value { .. } => (
+                "row_not_encodable",
+                "correct the value in the source, or exclude the table with DATABASE_TABLES",
+            ),
+            Self::RuleOnKey { .. } => (
+                "column_rule_on_key",
+                "take the column out of COLUMN_EXCLUDE and COLUMN_MASK, or set COLUMN_RULES_ON_KEYS=true if readers can do without the key",
+            ),
+        }
+    }
 }
 
 /// A record whose bytes are still in the encoder's buffer: they end at `end`, and begin where the last one ends.
@@ -155,6 +127,8 @@ const MAX_RESERVE: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Encoder {
     writer: Writer,
+    rules: Rules,
+    notices: Vec<String>,
     routing: Routing,
     key: KeyText,
     /// The plan of the last row's table; rows of one table come in runs.
@@ -173,6 +147,12 @@ impl Encoder {
     pub fn new(settings: &Settings, flavour: Flavour) -> Self {
         Self {
             writer: Writer::new(settings, flavour),
+            rules: Rules::new(
+                &settings.columns,
+                settings.hash_key.expose(),
+                settings.rules_on_keys,
+            ),
+            notices: Vec::new(),
             routing: settings.routing,
             key: KeyText::default(),
             current: None,
@@ -198,9 +178,32 @@ impl Encoder {
         match event {
             ChangeEvent::Row(row) => self.push_row(row)?,
             ChangeEvent::Filtered { .. } => self.filtered += 1,
+            ChangeEvent::Mark(mark) => self.push_mark(mark),
         }
         self.decoded += 1;
         Ok(())
+    }
+
+    fn push_mark(&mut self, mark: &Mark<'_>) {
+        let (meta, part, hash_key) = match mark {
+            Mark::Begin { meta } => (meta, Part::Begin, key::md5(meta.transaction.as_bytes())),
+            Mark::End { meta, .. } => (meta, Part::End, key::md5(meta.transaction.as_bytes())),
+            // With the table's rows, where tables route.
+            Mark::Definition {
+                meta,
+                ordinal,
+                change,
+            } => (meta, Part::Definition(*ordinal), table_hash(&change.id)),
+        };
+        self.writer.write_mark(mark, &mut self.buffer);
+        self.pending.push(Pending {
+            id: RecordId {
+                transaction: Arc::clone(&meta.transaction),
+                part,
+            },
+            hash_key,
+            end: self.buffer.len(),
+        });
     }
 
     fn push_row(&mut self, row: &RowChange<'_>) -> Result<(), EncodeError> {
@@ -210,7 +213,7 @@ impl Encoder {
                 self.pending.push(Pending {
                     id: RecordId {
                         transaction: Arc::clone(&row.meta.transaction),
-                        row: row.row,
+                        part: Part::Row(row.row),
                     },
                     hash_key,
                     end: self.buffer.len(),
@@ -219,12 +222,17 @@ impl Encoder {
             }
             Err(failed) => {
                 self.buffer.truncate(start);
-                Err(EncodeError {
-                    table: row.schema.id.to_string().into(),
-                    column: failed.name(row.schema).into(),
-                    transaction: Arc::clone(&row.meta.transaction),
-                    row: row.row,
-                    cause: failed.cause,
+                let table = row.schema.id.to_string().into();
+                let column = failed.name(row.schema).into();
+                Err(match failed.cause {
+                    Some(cause) => EncodeError::Value {
+                        table,
+                        column,
+                        transaction: Arc::clone(&row.meta.transaction),
+                        row: row.row,
+                        cause,
+                    },
+                    None => EncodeError::RuleOnKey { table, column },
                 })
             }
         }
@@ -268,12 +276,20 @@ impl Encoder {
             if self.plans.len() >= MAX_PLANS {
                 self.plans.clear();
             }
-            let plan = Arc::new(Plan::new(schema, self.writer.text(schema))?);
+            let plan = Arc::new(Plan::new(schema, &self.rules, |table| self.writer.text(table))?);
             self.plans.insert(address, Arc::clone(&plan));
+            let names: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
+            let idle = self.rules.idle(&schema.id.db, &schema.id.table, &names);
+            self.notices.extend(idle);
             plan
         };
         self.current = Some(Arc::clone(&plan));
         Ok(plan)
+    }
+
+    /// What should be logged about the tables met since the last call, a sentence each.
+    pub fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     /// What the records since the last [`Encoder::take`] charge to the byte budget.

@@ -26,22 +26,46 @@ pub const ATTRIBUTE_WATERMARK: &str = "cdc.wm";
 /// Attribute that names the collector's group, so that several groups can share a topic.
 pub const ATTRIBUTE_GROUP: &str = "cdc.group";
 
-/// The stable identity of a row change: its transaction and its ordinal in it.
+/// The stable identity of a record: its transaction and what of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordId {
     /// `uuid:gno` where the source has GTIDs, else `file:pos` of the transaction's first event.
     pub transaction: Arc<str>,
-    /// The row's ordinal in its transaction, from 0; rows that the filter leaves out count.
-    pub row: u64,
+    /// What of it.
+    pub part: Part,
+}
+
+/// What of a transaction a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A row change, by its ordinal in the transaction, from 0; rows that the filter leaves out count.
+    Row(u64),
+    /// Its begin.
+    Begin,
+    /// Its end.
+    End,
+    /// A change of definitions, by its place among those of the transaction, from 0.
+    Definition(u64),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row(ordinal) => ordinal.fmt(f),
+            Self::Begin => f.write_str("begin"),
+            Self::End => f.write_str("end"),
+            Self::Definition(ordinal) => write!(f, "ddl{ordinal}"),
+        }
+    }
 }
 
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.transaction, self.row)
+        write!(f, "{}:{}", self.transaction, self.part)
     }
 }
 
-/// One row change, ready to be sent.
+/// One row change, or what else is told of a transaction, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its place in this run.

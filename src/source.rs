@@ -35,7 +35,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::change::ChangeEvent;
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseConfig, Emits};
 use crate::position::{Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure};
 use feed::Feed;
@@ -84,6 +84,7 @@ pub struct Source {
     alarm_attempts: u32,
     known: Option<(ServerIdentity, Position)>,
     feed: Option<Feed>,
+    emits: Emits,
     state: State,
     publisher: Publisher,
     tally: Tally,
@@ -113,6 +114,7 @@ impl Source {
             alarm_attempts,
             known: resume.map(|resume| (resume.identity, resume.position)),
             feed: None,
+            emits: Emits::default(),
             state: State::Idle,
             publisher: Publisher::new(status),
             tally: Tally::default(),
@@ -121,6 +123,13 @@ impl Source {
             denied: 0,
             wrong_sums: 0,
         }
+    }
+
+    /// Hands on these records beside the rows.
+    #[must_use]
+    pub fn emitting(mut self, emits: Emits) -> Self {
+        self.emits = emits;
+        self
     }
 
     /// Waits for the next step. Connects and reconnects as needed, without a limit on tries.
@@ -239,7 +248,9 @@ impl Source {
         self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
         if self.feed.is_none() {
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
-            self.feed = Some(Feed::new(tracker, self.config.tables.clone()));
+            let mut feed = Feed::new(tracker, self.config.tables.clone());
+            feed.emit(self.emits);
+            self.feed = Some(feed);
         }
         self.publisher.server(&opened.facts);
         self.publisher.state(SourceState::Streaming);

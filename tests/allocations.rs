@@ -4,15 +4,13 @@
 
 use cdc_collector::change::Operation;
 use cdc_collector::config::Envelope;
-use cdc_collector::encode::{Encoder, Routing, Settings};
-use cdc_collector::position::Flavour;
 use cdc_collector::record::{Batch, BatchId};
 use cdc_collector::sink::wire::{Addressing, put_body};
 
 #[path = "../benches/tables.rs"]
 mod tables;
 
-use tables::{ROWS, Table, position};
+use tables::{ROWS, Table, encoder, position};
 
 /// Rows events in a chunk.
 const EVENTS: u64 = 100;
@@ -22,12 +20,7 @@ const PER_CHUNK: u64 = 24;
 
 /// Allocations on the way from event bytes to a request's body.
 fn allocations(table: &mut Table, operation: Operation, envelope: Envelope) -> u64 {
-    let settings = Settings {
-        group: "test".to_owned(),
-        routing: Routing::PrimaryKey,
-        envelope,
-    };
-    let mut encoder = Encoder::new(&settings, Flavour::MySql);
+    let mut encoder = encoder(envelope);
     let mut relay = || {
         for event in 0..EVENTS {
             let encoded = table.encode(operation, event, &mut encoder);

@@ -8,16 +8,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::filter::TableFilter;
+use super::filter::columns::ColumnRules;
 use super::forms::{derived_server_id, endpoint, host, path_segment, start_position};
 use super::layers::{Origin, Raw};
 use super::options::{self, Refusal};
 use super::problem::Problems;
 use super::reader::Reader;
 use super::{
-    Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Envelope, LogFormat, LoggingConfig,
-    MonitoringConfig, PoisonPolicy, RecordsConfig, Secret, StartPosition, TlsConfig, TlsMode,
+    Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Emits, Envelope, LogFormat,
+    LoggingConfig, MonitoringConfig, PoisonPolicy, RecordsConfig, Secret, StartPosition, TlsConfig, TlsMode,
 };
 use crate::retry::Delays;
+
+/// Shorter keys can be guessed.
+const LEAST_HASH_KEY: usize = 16;
 
 /// A configuration that holds, and what to say about it once logs are set up.
 #[derive(Clone, Debug)]
@@ -176,13 +180,65 @@ impl Reader<'_> {
     }
 
     fn records(&mut self) -> RecordsConfig {
+        let columns = self.columns();
         RecordsConfig {
             envelope: match self.number("records.envelope") {
                 0 => Envelope::Debezium,
                 1 => Envelope::Canal,
                 _ => Envelope::Maxwell,
             },
+            hash_key: self.hash_key(&columns),
+            columns,
+            rules_on_keys: self.number("records.column_rules_on_keys") == 1,
+            emits: Emits {
+                transactions: self.number("records.emit_transactions") == 1,
+                definitions: self.number("records.emit_ddl") == 1,
+            },
         }
+    }
+
+    fn columns(&mut self) -> ColumnRules {
+        let (exclude, mask) = (
+            self.text("records.column_exclude"),
+            self.text("records.column_mask"),
+        );
+        ColumnRules::parse(&exclude, &mask).unwrap_or_else(|[of_exclude, of_mask]| {
+            let remedies = [
+                (
+                    "records.column_exclude",
+                    of_exclude,
+                    "write entries such as `users.phone, shop.*.ssn`",
+                ),
+                (
+                    "records.column_mask",
+                    of_mask,
+                    "write entries such as `users.phone=hmac, *.name=constant:***`",
+                ),
+            ];
+            for (key, sentences, remedy) in remedies {
+                for sentence in sentences {
+                    self.problem(
+                        key,
+                        format!("has an entry that cannot be read: {sentence}"),
+                        remedy,
+                    );
+                }
+            }
+            ColumnRules::default()
+        })
+    }
+
+    /// A hash without a key could be undone by hashing every value there is.
+    fn hash_key(&mut self, columns: &ColumnRules) -> Secret {
+        let key = self.secret("records.column_mask_key");
+        if columns.hashes() && key.as_ref().is_none_or(|key| key.expose().len() < LEAST_HASH_KEY) {
+            self.problem(
+                "records.column_mask_key",
+                format!("has less than {LEAST_HASH_KEY} characters, but COLUMN_MASK hashes values with it"),
+                "set COLUMN_MASK_KEY or COLUMN_MASK_KEY_FILE to a long random text",
+            );
+        }
+        key.unwrap_or_else(|| Secret::new(""))
     }
 
     fn datahub(&mut self, group: String) -> DatahubConfig {

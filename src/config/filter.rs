@@ -13,6 +13,8 @@
 //! written in backquotes. Databases of the server itself (`mysql`, `information_schema`, …) are captured only
 //! where an entry spells their name out.
 
+pub mod columns;
+
 /// The tables to relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFilter {

@@ -124,6 +124,12 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.start_position", "START_POSITION", "latest", Kind::Text, "Where to start without a checkpoint: `latest`, `earliest`, `gtid:<set>`, `file:<name>:<pos>`, `timestamp:<RFC 3339>`."),
 
     opt!("records.envelope", "ENVELOPE", "debezium", Kind::Choice(&["debezium", "canal", "maxwell"]), "What a record looks like: the JSON of Debezium, Canal or Maxwell."),
+    opt!("records.column_exclude", "COLUMN_EXCLUDE", unset, Kind::Text, "Columns that are left out: `table.column` or `db.table.column` with globs, comma separated."),
+    opt!("records.column_mask", "COLUMN_MASK", unset, Kind::Text, "Columns that are masked: `table.column=hmac` or `table.column=constant:<text>`, comma separated."),
+    opt!("records.column_mask_key", "COLUMN_MASK_KEY", unset, Kind::Secret, "What `hmac` hashes with (HMAC-SHA256); at least 16 characters."),
+    opt!("records.column_rules_on_keys", "COLUMN_RULES_ON_KEYS", "false", Kind::Flag, "Let columns of a primary key be left out or masked; otherwise such a rule stops the relay."),
+    opt!("records.emit_transactions", "EMIT_TRANSACTIONS", "false", Kind::Flag, "Write a record where a transaction with captured rows begins and one where it ends, with counts."),
+    opt!("records.emit_ddl", "EMIT_DDL", "false", Kind::Flag, "Write a record for each statement that changes the definition of a captured table or database."),
 
     opt!("datahub.endpoint", "DATAHUB_ENDPOINT", required, Kind::Text, "URL of the service: `https://` or `http://`, host, optional port."),
     opt!("datahub.access_id", "DATAHUB_ACCESS_ID", required, Kind::Secret, "AccessKey id."),

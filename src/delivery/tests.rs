@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::position::FilePosition;
-use crate::record::{Outcome, Probe, RecordId, ShardState};
+use crate::record::{Outcome, Part, Probe, RecordId, ShardState};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -56,7 +56,7 @@ fn chunk(first: u64, behind: u64) -> Chunk {
         seq,
         id: RecordId {
             transaction: Arc::from("t"),
-            row: seq,
+            part: Part::Row(seq),
         },
         hash_key: 0,
         payload: Bytes::from_static(&[0; 100]),

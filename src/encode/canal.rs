@@ -7,8 +7,8 @@
 use super::image::{Spelling, write_changed, write_number, write_object};
 use super::key::KeyText;
 use super::last::LastEvent;
-use super::plan::{Failed, Plan, TableText};
-use crate::change::{Column, ColumnKind, Operation, RowChange, TableSchema};
+use super::plan::{Failed, Plan, Shown, TableText};
+use crate::change::{Column, ColumnKind, Operation, RowChange};
 use crate::source::value::write_json_string;
 
 /// Writes messages, and remembers the parts that the next row is likely to share.
@@ -25,21 +25,25 @@ pub(super) struct Canal {
 
 impl Canal {
     /// From `"isDdl"` up to the old values, and from behind them up to the table.
-    pub(super) fn text(schema: &TableSchema) -> TableText {
+    pub(super) fn text(table: &Shown<'_>) -> TableText {
         let mut types = b",\"isDdl\":false,\"mysqlType\":".to_vec();
-        members(&mut types, &schema.columns, |column, out| {
-            write_json_string(&column.declared, out)
+        members(&mut types, &table.columns, |column, out| {
+            write_json_string(&column.declared, out);
         });
         types.extend_from_slice(b",\"old\":");
         let mut names = b",\"pkNames\":".to_vec();
-        write_names(schema, &mut names);
+        write_names(table, &mut names);
         names.extend_from_slice(b",\"sql\":\"\",\"sqlType\":");
-        members(&mut names, &schema.columns, |column, out| {
+        members(&mut names, &table.columns, |column, out| {
             out.extend_from_slice(itoa::Buffer::new().format(sql_type(column)).as_bytes());
         });
         names.extend_from_slice(b",\"table\":");
-        write_json_string(&schema.id.table, &mut names);
+        write_json_string(&table.id.table, &mut names);
         [types, names]
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     pub(super) fn set_now(&mut self, ms: u64) {
@@ -108,13 +112,9 @@ impl Canal {
 }
 
 /// The key's columns in key order, or null.
-fn write_names(schema: &TableSchema, out: &mut Vec<u8>) {
+fn write_names(table: &Shown<'_>, out: &mut Vec<u8>) {
     let start = out.len();
-    for column in schema
-        .primary_key
-        .iter()
-        .filter_map(|key| schema.columns.get(*key))
-    {
+    for column in &table.key {
         out.push(b',');
         write_json_string(&column.name, out);
     }
@@ -128,7 +128,7 @@ fn write_names(schema: &TableSchema, out: &mut Vec<u8>) {
 }
 
 /// An object with a member a column.
-fn members(out: &mut Vec<u8>, columns: &[Column], value: impl Fn(&Column, &mut Vec<u8>)) {
+fn members(out: &mut Vec<u8>, columns: &[&Column], value: impl Fn(&Column, &mut Vec<u8>)) {
     out.push(b'{');
     for (place, column) in columns.iter().enumerate() {
         if place > 0 {

@@ -6,8 +6,8 @@
 use super::image::{Spelling, write_number, write_object};
 use super::key::KeyText;
 use super::last::LastEvent;
-use super::plan::{Failed, Plan, TableText};
-use crate::change::{RowChange, TableSchema};
+use super::plan::{Failed, Plan, Shown, TableText};
+use crate::change::RowChange;
 use crate::position::Flavour;
 use crate::source::value::write_json_string;
 
@@ -49,12 +49,17 @@ impl Debezium {
     }
 
     /// `"db":"…","table":"…"`
-    pub(super) fn text(schema: &TableSchema) -> TableText {
+    pub(super) fn text(table: &Shown<'_>) -> TableText {
         let mut text = b"\"db\":".to_vec();
-        write_json_string(&schema.id.db, &mut text);
+        write_json_string(&table.id.db, &mut text);
         text.extend_from_slice(b",\"table\":");
-        write_json_string(&schema.id.table, &mut text);
+        write_json_string(&table.id.table, &mut text);
         [text, Vec::new()]
+    }
+
+    /// `source` up to the value of its `ts_ms`, and the wall clock in milliseconds.
+    pub(super) fn source(&self) -> (&[u8], u64) {
+        (&self.source, self.now_ms)
     }
 
     pub(super) fn set_now(&mut self, ms: u64) {

@@ -17,12 +17,15 @@ pub(super) enum Spelling {
     Texts,
     /// As `Json`, but a SET is an array of its labels.
     Arrays,
+    /// As `Json`, whatever the rules say: never to be shown.
+    Original,
 }
 
 // The spellings as constants: the loop over the columns is compiled once for each of them.
 const JSON: u8 = 0;
 const TEXTS: u8 = 1;
 const ARRAYS: u8 = 2;
+const ORIGINAL: u8 = 3;
 
 const OTHER_COLUMNS: &str = "the image is of another number of columns";
 const LEFT_OVER: &str = "bytes are left over behind the last column";
@@ -39,6 +42,7 @@ pub(super) fn write_object(
         Spelling::Json => write_spelled::<JSON>(plan, image, out, key),
         Spelling::Texts => write_spelled::<TEXTS>(plan, image, out, key),
         Spelling::Arrays => write_spelled::<ARRAYS>(plan, image, out, key),
+        Spelling::Original => write_spelled::<ORIGINAL>(plan, image, out, key),
     }
 }
 
@@ -57,19 +61,27 @@ fn write_spelled<const SPELLING: u8>(
     for (columns, nulls) in plan.columns.chunks(8).zip(image.nulls) {
         let mut nulls = *nulls;
         for column in columns {
+            let is_null = nulls & 1 == 1;
+            nulls >>= 1;
+            ordinal += 1;
+            if SPELLING != ORIGINAL && column.is_excluded() {
+                if !is_null {
+                    let skipped = column.cell.skip(&mut values);
+                    skipped.map_err(|cause| Failed::column(ordinal - 1, cause))?;
+                }
+                continue;
+            }
             out.extend_from_slice(&column.label);
             let begin = out.len();
-            if nulls & 1 == 1 {
+            if is_null {
                 out.extend_from_slice(b"null");
             } else {
                 let written = write_value::<SPELLING>(column, &mut values, out);
-                written.map_err(|cause| Failed::column(ordinal, cause))?;
+                written.map_err(|cause| Failed::column(ordinal - 1, cause))?;
             }
             if let (Some(place), Some(key)) = (column.key, key.as_deref_mut()) {
                 key.note(place, begin..out.len());
             }
-            nulls >>= 1;
-            ordinal += 1;
         }
     }
     close(start, out);
@@ -115,7 +127,7 @@ pub(super) fn write_changed(
         if !is_null(after, ordinal) {
             is = Some(column.cell.skip(&mut new).map_err(failed)?);
         }
-        if was == is {
+        if was == is || column.is_excluded() {
             continue;
         }
         out.extend_from_slice(&column.label);
@@ -127,6 +139,7 @@ pub(super) fn write_changed(
                 Spelling::Json => write_value::<JSON>(column, &mut value, out),
                 Spelling::Texts => write_value::<TEXTS>(column, &mut value, out),
                 Spelling::Arrays => write_value::<ARRAYS>(column, &mut value, out),
+                Spelling::Original => write_value::<ORIGINAL>(column, &mut value, out),
             };
             written.map_err(failed)?;
         }
@@ -158,6 +171,13 @@ fn write_value<const SPELLING: u8>(
     out: &mut Vec<u8>,
 ) -> Result<(), ValueError> {
     let begin = out.len();
+    if SPELLING != ORIGINAL
+        && let Some(rule) = &column.rule
+    {
+        rule.write(&column.cell, values, out)?;
+        // What is shown instead is a text in every spelling.
+        return Ok(());
+    }
     column.cell.write_json(values, out)?;
     match (SPELLING, out.get(begin)) {
         (ARRAYS, _) if column.is_set => respell(begin, b'[', b']', out),

@@ -58,7 +58,7 @@ impl KeyText {
     pub(super) fn hash_apart(&mut self, plan: &Plan, image: &RowImage<'_>) -> Result<u128, Failed> {
         let mut apart = std::mem::take(&mut self.apart);
         apart.clear();
-        let written = write_object(plan, image, Spelling::Json, &mut apart, Some(self));
+        let written = write_object(plan, image, Spelling::Original, &mut apart, Some(self));
         let hash = self.hash(&apart);
         self.apart = apart;
         written.map(|()| hash)
@@ -86,7 +86,7 @@ impl KeyText {
 }
 
 /// What a JSON value says: the inside of a string, unescaped (into `part` where needed), else the value as it is.
-fn text<'t>(json: &'t [u8], part: &'t mut Vec<u8>) -> &'t [u8] {
+pub(super) fn text<'t>(json: &'t [u8], part: &'t mut Vec<u8>) -> &'t [u8] {
     match json {
         [b'"', inner @ .., b'"'] if inner.contains(&b'\\') => {
             part.clear();

@@ -7,8 +7,8 @@
 use super::image::{Spelling, write_changed, write_number, write_object};
 use super::key::KeyText;
 use super::last::LastEvent;
-use super::plan::{Failed, Plan, TableText};
-use crate::change::{Operation, RowChange, TableSchema};
+use super::plan::{Failed, Plan, Shown, TableText};
+use crate::change::{Operation, RowChange};
 use crate::source::value::write_json_string;
 
 /// Writes objects, and remembers the parts that the next row is likely to share.
@@ -22,17 +22,13 @@ pub(super) struct Maxwell {
 
 impl Maxwell {
     /// `{"database":"…","table":"…"`, and `,"primary_key_columns":[…]` where there is a key.
-    pub(super) fn text(schema: &TableSchema) -> TableText {
+    pub(super) fn text(table: &Shown<'_>) -> TableText {
         let mut names = b"{\"database\":".to_vec();
-        write_json_string(&schema.id.db, &mut names);
+        write_json_string(&table.id.db, &mut names);
         names.extend_from_slice(b",\"table\":");
-        write_json_string(&schema.id.table, &mut names);
+        write_json_string(&table.id.table, &mut names);
         let mut keys = Vec::new();
-        for column in schema
-            .primary_key
-            .iter()
-            .filter_map(|key| schema.columns.get(*key))
-        {
+        for column in &table.key {
             keys.extend_from_slice(if keys.is_empty() {
                 b",\"primary_key_columns\":["
             } else {

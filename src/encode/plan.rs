@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::key::md5;
-use crate::change::{ColumnKind, TableSchema};
+use super::rules::{Rule, Rules};
+use crate::change::{Column, ColumnKind, TableId, TableSchema};
 use crate::source::value::{Cell, ValueError, write_json_string};
 
 /// A table's columns, ready to be written.
@@ -16,6 +17,11 @@ pub(super) struct Plan {
     pub(super) columns: Vec<PlannedColumn>,
     /// Number of key columns.
     pub(super) keys: usize,
+    /// Whether a column that routes is left out or masked. Routing goes by the original all the same: only the
+    /// shard tells of it.
+    pub(super) rule_routes: bool,
+    /// Whether a column that routes is a SET.
+    pub(super) set_routes: bool,
     /// What the envelope writes of the table into every record.
     pub(super) text: TableText,
 }
@@ -33,6 +39,24 @@ pub(super) struct PlannedColumn {
     pub(super) key: Option<usize>,
     /// A SET, which one envelope spells in its own way.
     pub(super) is_set: bool,
+    /// What is shown instead of its values.
+    pub(super) rule: Option<Rule>,
+}
+
+impl PlannedColumn {
+    #[inline]
+    pub(super) fn is_excluded(&self) -> bool {
+        matches!(self.rule, Some(Rule::Exclude))
+    }
+}
+
+/// A table as readers see it: without the columns that are left out.
+pub(super) struct Shown<'s> {
+    pub(super) id: &'s TableId,
+    /// In the order of the row image.
+    pub(super) columns: Vec<&'s Column>,
+    /// In key order.
+    pub(super) key: Vec<&'s Column>,
 }
 
 /// A value or a schema that cannot be written.
@@ -40,7 +64,8 @@ pub(super) struct PlannedColumn {
 pub(super) struct Failed {
     /// The column's ordinal; `None` where the image as a whole is wrong.
     column: Option<usize>,
-    pub(super) cause: ValueError,
+    /// `None` where the column is part of the key and must not have a rule.
+    pub(super) cause: Option<ValueError>,
 }
 
 impl Failed {
@@ -54,40 +79,74 @@ impl Failed {
     pub(super) fn image(what: &'static str) -> Self {
         Self {
             column: None,
-            cause: ValueError::Schema(what),
+            cause: Some(ValueError::Schema(what)),
         }
     }
 
     pub(super) fn column(ordinal: usize, cause: ValueError) -> Self {
         Self {
             column: Some(ordinal),
-            cause,
+            cause: Some(cause),
+        }
+    }
+
+    fn rule_on_key(ordinal: usize) -> Self {
+        Self {
+            column: Some(ordinal),
+            cause: None,
         }
     }
 }
 
+/// Hash key of a table's rows where the table routes, and of what is told of its definition.
+pub(super) fn table_hash(id: &TableId) -> u128 {
+    md5(id.to_string().as_bytes())
+}
+
 impl Plan {
-    /// `text` is the envelope's own part.
-    pub(super) fn new(schema: &Arc<TableSchema>, text: TableText) -> Result<Self, Failed> {
+    /// `text` writes the envelope's own part.
+    pub(super) fn new(
+        schema: &Arc<TableSchema>,
+        rules: &Rules,
+        text: impl FnOnce(&Shown<'_>) -> TableText,
+    ) -> Result<Self, Failed> {
+        let id = &schema.id;
         let mut columns = Vec::with_capacity(schema.columns.len());
         for (ordinal, column) in schema.columns.iter().enumerate() {
             let mut label = b",".to_vec();
             write_json_string(&column.name, &mut label);
             label.push(b':');
+            let rule = rules.of(&id.db, &id.table, &column.name);
+            let key = schema.primary_key.iter().position(|key| *key == ordinal);
+            if rule.is_some() && key.is_some() && !rules.on_keys {
+                return Err(Failed::rule_on_key(ordinal));
+            }
             columns.push(PlannedColumn {
                 label: label.into(),
                 cell: Cell::new(column).map_err(|cause| Failed::column(ordinal, cause))?,
-                key: schema.primary_key.iter().position(|key| *key == ordinal),
+                key,
                 is_set: matches!(column.kind, ColumnKind::Set { .. }),
+                rule,
             });
         }
         let keys = columns.iter().filter(|column| column.key.is_some()).count();
         if keys != schema.primary_key.len() {
             return Err(Failed::image("the primary key names columns that are not there"));
         }
+        let is_shown = |ordinal: usize| columns.get(ordinal).is_some_and(|column| !column.is_excluded());
+        let column = |ordinal: usize| schema.columns.get(ordinal).filter(|_| is_shown(ordinal));
+        let shown = Shown {
+            id,
+            columns: (0..columns.len()).filter_map(column).collect(),
+            key: schema.primary_key.iter().copied().filter_map(column).collect(),
+        };
+        let text = text(&shown);
+        let routes = |column: &&PlannedColumn| keys == 0 || column.key.is_some();
         Ok(Self {
             schema: Arc::clone(schema),
-            table_hash: md5(schema.id.to_string().as_bytes()),
+            table_hash: table_hash(id),
+            rule_routes: columns.iter().filter(routes).any(|column| column.rule.is_some()),
+            set_routes: columns.iter().filter(routes).any(|column| column.is_set),
             columns,
             keys,
             text,

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 mod envelopes;
+mod marks;
+mod rules;
 
 use super::*;
 use crate::change::{Charset, Column, ColumnKind, Operation, RowImage, SourceMeta, TableId};
@@ -77,6 +79,9 @@ fn settings(routing: Routing) -> Settings {
         group: "g".to_owned(),
         routing,
         envelope: Envelope::Debezium,
+        columns: ColumnRules::default(),
+        hash_key: Secret::new(""),
+        rules_on_keys: false,
     }
 }
 
@@ -233,7 +238,10 @@ fn i8_an_error_leaves_nothing_behind_and_names_the_place() {
 fn a_key_that_is_no_column_is_refused() {
     let mut encoder = encoder(Routing::PrimaryKey);
     let error = push(&mut encoder, &schema(&[2]), [None, Some((1, None))], 0).unwrap_err();
-    assert!(matches!(error.cause, ValueError::Schema(_)));
+    let EncodeError::Value { cause, .. } = error else {
+        panic!("{error}");
+    };
+    assert!(matches!(cause, ValueError::Schema(_)));
     assert!(encoder.is_empty());
 }
 
@@ -320,7 +328,7 @@ proptest! {
         prop_assert_eq!(ids.len(), records.len());
         for (seq, (record, (ordinal, after))) in records.iter().zip(&pushed).enumerate() {
             prop_assert_eq!(record.seq, u64::try_from(seq).unwrap());
-            prop_assert_eq!(record.id.row, *ordinal);
+            prop_assert_eq!(record.id.part, Part::Row(*ordinal));
             let payload = payload(record);
             match after {
                 Some((id, name)) => {

@@ -16,6 +16,7 @@ pub(super) struct Gauges {
     created: Counter,
     updated: Counter,
     deleted: Counter,
+    marks: Counter,
     filtered: Counter,
     acked: Counter,
     dead_lettered: Counter,
@@ -41,6 +42,7 @@ impl Gauges {
             created: decoded("c"),
             updated: decoded("u"),
             deleted: decoded("d"),
+            marks: decoded("m"),
             filtered: counter!(metric::ROWS_FILTERED_TOTAL),
             acked: counter!(metric::ROWS_ACKED_TOTAL),
             dead_lettered: counter!(metric::ROWS_DEAD_LETTERED_TOTAL),
@@ -62,6 +64,7 @@ impl Gauges {
         self.created.increment(operations.created);
         self.updated.increment(operations.updated);
         self.deleted.increment(operations.deleted);
+        self.marks.increment(operations.marks);
     }
 
     pub(super) fn put(&self, outcome: &Outcome, rows: usize, bytes: usize, took: Duration) {

@@ -30,7 +30,7 @@ pub const CHANNEL_CHUNKS: usize = 4;
 /// How often a waiting loop ticks.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Rows by what happened to them.
+/// Rows by what happened to them, and records that are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Operations {
     /// INSERT.
@@ -39,27 +39,32 @@ pub struct Operations {
     pub updated: u64,
     /// DELETE.
     pub deleted: u64,
+    /// Records that are no rows: begins and ends of transactions, changes of definitions.
+    pub marks: u64,
 }
 
 impl Operations {
     fn count(&mut self, event: &ChangeEvent<'_>) {
         let operation = match event {
-            ChangeEvent::Row(row) => row.operation,
-            ChangeEvent::Filtered { operation } => *operation,
+            ChangeEvent::Row(row) => Some(row.operation),
+            ChangeEvent::Filtered { operation } => Some(*operation),
+            ChangeEvent::Mark(_) => None,
         };
         let counter = match operation {
-            Operation::Create => &mut self.created,
-            Operation::Update => &mut self.updated,
-            Operation::Delete => &mut self.deleted,
+            Some(Operation::Create) => &mut self.created,
+            Some(Operation::Update) => &mut self.updated,
+            Some(Operation::Delete) => &mut self.deleted,
+            None => &mut self.marks,
         };
         *counter = counter.saturating_add(1);
     }
 
-    /// All rows.
+    /// All of them: each becomes a record or a counted filter decision.
     pub fn total(self) -> u64 {
         self.created
             .saturating_add(self.updated)
             .saturating_add(self.deleted)
+            .saturating_add(self.marks)
     }
 }
 
@@ -156,13 +161,13 @@ impl Intake {
                 self.source.rows(|event| {
                     operations.count(&event);
                     encoder.push(&event).map_err(|e| {
-                        Failure::halt(
-                            "row_not_encodable",
-                            e.to_string(),
-                            "correct the value in the source, or exclude the table with DATABASE_TABLES",
-                        )
+                        let (code, remedy) = e.advice();
+                        Failure::halt(code, e.to_string(), remedy)
                     })
                 })?;
+                for notice in encoder.notices() {
+                    tracing::warn!(code = "column_rule_idle", "{notice}");
+                }
             }
             if encoder.as_ref().is_some_and(|e| e.bytes() >= CHUNK_BYTES)
                 && let Some(ended) = self.send(&mut encoder, stop).await

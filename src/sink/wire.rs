@@ -7,7 +7,7 @@
 pub mod answer;
 pub mod compress;
 
-use crate::record::{ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, Batch, Record};
+use crate::record::{ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, Batch, Part, Record};
 use crate::retry::{Disposition, Failure, Reason};
 
 /// What the service takes at most.
@@ -147,7 +147,11 @@ fn write_id(out: &mut String, record: &Record) {
     out.clear();
     out.push_str(&record.id.transaction);
     out.push(':');
-    out.push_str(itoa::Buffer::new().format(record.id.row));
+    match record.id.part {
+        Part::Row(ordinal) => out.push_str(itoa::Buffer::new().format(ordinal)),
+        // Seldom: formatted as everywhere else.
+        part @ (Part::Begin | Part::End | Part::Definition(_)) => out.push_str(&part.to_string()),
+    }
 }
 
 // Tags: field number · 8 + wire type (0 varint, 2 length-delimited). All fit one byte.

@@ -6,6 +6,7 @@
 
 mod header;
 pub mod query;
+pub mod statement;
 
 use crate::position::{GtidSet, Uuid};
 use crate::retry::Failure;

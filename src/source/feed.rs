@@ -3,19 +3,23 @@
 //! Joins the transaction tracker with the tables in force, passes over rows that were handed on before a cut
 //! (I7), and refuses rows that it cannot read with certainty (I6).
 
+mod marks;
+
 use std::fmt;
 use std::sync::Arc;
 
-use crate::change::{ChangeEvent, RowChange, SourceMeta, TableId};
+use crate::change::{ChangeEvent, Mark, RowChange, SourceMeta, TableId};
+use crate::config::Emits;
 use crate::config::filter::TableFilter;
 use crate::position::Position;
 use crate::retry::Failure;
-use crate::source::decode::query::Definition;
+use crate::source::decode::query::{Definition, Query};
 use crate::source::decode::{self, Header, Meaning};
 use crate::source::rows::{DecodeError, RowPair, Rows, RowsEvent};
 use crate::source::schema::TableDefinition;
 use crate::source::tables::{Mapped, Need, Tables};
 use crate::source::transaction::{Act, Tracker};
+use marks::Marks;
 
 /// What an event led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +75,7 @@ pub struct Feed {
     filter: TableFilter,
     pending: Option<Pending>,
     meta: SourceMeta,
+    marks: Marks,
 }
 
 fn undecodable(error: &DecodeError, what: &str, place: &str) -> Failure {
@@ -151,7 +156,13 @@ impl Feed {
                 server_id: 0,
                 ts_us: 0,
             },
+            marks: Marks::default(),
         }
+    }
+
+    /// Hands on these records beside the rows.
+    pub fn emit(&mut self, emits: Emits) {
+        self.marks.emits = emits;
     }
 
     /// The tracker, to ask.
@@ -177,9 +188,25 @@ impl Feed {
         self.tracker.cut()
     }
 
-    /// Whether rows wait.
+    /// Whether rows wait, or records that are none.
     pub fn has_rows(&self) -> bool {
-        self.pending.is_some()
+        self.pending.is_some() || self.has_marks()
+    }
+
+    /// Whether records wait that are no rows.
+    pub fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// Hands on the records that are no rows: they come before everything that is read from now on.
+    ///
+    /// # Errors
+    /// What `f` returned.
+    pub fn marks(
+        &mut self,
+        f: &mut impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.marks.hand_on(f)
     }
 
     /// Takes the next event; `body` is without header and checksum.
@@ -188,9 +215,22 @@ impl Feed {
     /// Whatever makes it uncertain what was committed.
     pub fn event(&mut self, header: &Header, body: &[u8]) -> Result<Fed, Failure> {
         let meaning = decode::parse(header, body)?;
+        let defines = matches!(
+            meaning,
+            Meaning::Query {
+                query: Query::Definition(_),
+                ..
+            }
+        );
+        let place = if defines {
+            self.marks.place(&mut self.tracker)
+        } else {
+            None
+        };
         let act = self
             .tracker
             .observe(header, &meaning, |db| self.filter.touches(db))?;
+        self.marks.ended(header, &mut self.tracker);
         Ok(match act {
             Act::Quiet => Fed::Quiet,
             Act::Boundary => Fed::Boundary,
@@ -200,10 +240,15 @@ impl Feed {
                 Fed::Quiet
             }
             Act::Definition { definition, boundary } => {
-                if let Meaning::Query { text, .. } = meaning
-                    && definition != Definition::Truncate
-                {
-                    self.tables.changed(text);
+                if let Meaning::Query { db, text, .. } = meaning {
+                    if definition != Definition::Truncate {
+                        self.tables.changed(text);
+                    }
+                    if let Some(place) = place {
+                        let statement = (definition, db, text);
+                        self.marks
+                            .definition(place, header, &self.tracker, &self.filter, statement);
+                    }
                 }
                 Fed::Definition { definition, boundary }
             }
@@ -258,6 +303,9 @@ impl Feed {
                 open.fingerprint.row(before.as_ref(), after.as_ref());
                 open.rows = open.rows.saturating_add(1);
                 done = done.saturating_add(1);
+                if self.marks.emits.transactions && mapped.schema.is_some() {
+                    open.count(&mapped.map.id);
+                }
             }
             if open.owed() == 0 {
                 open.verify()?;
@@ -317,6 +365,10 @@ impl Feed {
             if passed <= pending.done {
                 continue;
             }
+            let counted = self.marks.emits.transactions && mapped.schema.is_some();
+            if counted && open.captured.is_empty() {
+                f(ChangeEvent::Mark(Mark::Begin { meta }))?;
+            }
             f(match &mapped.schema {
                 Some(schema) => ChangeEvent::Row(RowChange {
                     operation: event.operation,
@@ -337,6 +389,9 @@ impl Feed {
             }
             open.fingerprint.row(before.as_ref(), after.as_ref());
             open.rows = open.rows.saturating_add(1);
+            if counted {
+                open.count(&mapped.map.id);
+            }
             pending.done = passed;
         }
         if pending.ends_statement {

@@ -28,6 +28,8 @@ pub struct Streaming {
     asking: Asking,
     /// The event whose rows wait.
     event: Option<Taken>,
+    /// What follows once the records that are no rows were handed on.
+    then: Option<Step>,
     needs: Option<Needs>,
     next_head: Instant,
     progress: bool,
@@ -57,6 +59,7 @@ impl Streaming {
             asking: Asking::new(asking),
             proven,
             event: None,
+            then: None,
             needs: None,
             next_head: Instant::now(),
             progress: false,
@@ -82,6 +85,9 @@ impl Streaming {
         loop {
             if feed.has_rows() {
                 return Ok(Step::Rows);
+            }
+            if let Some(step) = self.then.take() {
+                return Ok(step);
             }
             if self.needs.is_some() {
                 self.define(config, feed).await?;
@@ -110,7 +116,10 @@ impl Streaming {
                 publisher.received(feed, tally);
                 return Ok(Step::Boundary);
             }
-            if let Some(step) = self.outcome(fed, feed, taken) {
+            let step = self.outcome(fed, feed, taken);
+            if feed.has_marks() {
+                self.then = step;
+            } else if let Some(step) = step {
                 return Ok(step);
             }
         }
@@ -222,15 +231,16 @@ impl Streaming {
         Ok(())
     }
 
-    /// Hands on the rows that wait.
+    /// Hands on the rows that wait, and the records that are none.
     ///
     /// # Errors
     /// As [`Feed::rows`].
     pub fn rows(
         &self,
         feed: &mut Feed,
-        f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
+        mut f: impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        feed.marks(&mut f)?;
         match &self.event {
             Some(taken) => feed.rows(&taken.header, taken.body(), f),
             None => Ok(()),

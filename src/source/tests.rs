@@ -53,6 +53,7 @@ fn show(event: &ChangeEvent<'_>) -> String {
             format!("{} {id} {}:{}", row.operation.letter(), meta.transaction, row.row)
         }
         ChangeEvent::Filtered { operation } => format!("{} filtered", operation.letter()),
+        ChangeEvent::Mark(mark) => format!("{mark:?}"),
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Tracker {
     /// End of what needs no second reading.
     boundary: Place,
     open: Option<Open>,
+    /// A transaction with counted rows that has ended, until it is asked for.
+    ended: Option<Open>,
     cut: Option<OpenTransaction>,
     last_commit_us: Option<u64>,
     left_out: LeftOut,
@@ -102,6 +104,7 @@ impl Tracker {
             event_start: boundary.pos,
             boundary,
             open: None,
+            ended: None,
             cut: position.open,
             last_commit_us: None,
             left_out: LeftOut::default(),
@@ -151,6 +154,11 @@ impl Tracker {
     /// The transaction being read, to count rows in.
     pub fn open_mut(&mut self) -> Option<&mut Open> {
         self.open.as_mut()
+    }
+
+    /// The transaction that has just ended, if rows of it were counted.
+    pub fn take_ended(&mut self) -> Option<Open> {
+        self.ended.take()
     }
 
     /// The file being read, and the start of the last event in it.
@@ -407,6 +415,8 @@ impl Tracker {
             ts_us,
             rows: 0,
             fingerprint: Fingerprint::default(),
+            captured: Vec::new(),
+            definitions: 0,
             gtid,
             start: self.here(self.event_start),
             begun,
@@ -440,6 +450,9 @@ impl Tracker {
         }
         self.cut = None;
         self.last_commit_us = Some(open.ts_us);
+        if !open.captured.is_empty() {
+            self.ended = Some(open);
+        }
         Ok(Act::Boundary)
     }
 }

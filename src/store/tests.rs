@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::position::{FilePosition, Flavour, OpenTransaction};
-use crate::record::RecordId;
+use crate::record::{Part, RecordId};
 
 fn identity(uuid: &str) -> ServerIdentity {
     ServerIdentity {
@@ -134,7 +134,7 @@ fn dead_letters_survive_a_torn_append() {
         seq: 0,
         id: RecordId {
             transaction: Arc::from("u:5"),
-            row: 3,
+            part: Part::Row(3),
         },
         hash_key: 255,
         payload: Bytes::from_static(b"{\"op\":\"c\"}"),

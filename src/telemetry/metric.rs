@@ -36,7 +36,7 @@ pub mod label {
     pub const TYPE: &str = "type";
     /// Of `cdc_source_reconnects_total` and `cdc_retries_total`: a reason code.
     pub const REASON: &str = "reason";
-    /// Of `cdc_rows_decoded_total`: `c`, `u` or `d`.
+    /// Of `cdc_rows_decoded_total`: `c`, `u`, `d`, or `m` for records that are no rows (EMIT_*).
     pub const OP: &str = "op";
     /// Of `cdc_put_requests_total`: how the request ended.
     pub const OUTCOME: &str = "outcome";
@@ -94,7 +94,7 @@ metrics_table! {
     SOURCE_EVENTS_TOTAL = "cdc_source_events_total", Shape::Counter, Count, "Binlog events received, by type.";
     SOURCE_BYTES_TOTAL = "cdc_source_bytes_total", Shape::Counter, Bytes, "Bytes of binlog received.";
     SOURCE_RECONNECTS_TOTAL = "cdc_source_reconnects_total", Shape::Counter, Count, "Connections to the database lost or refused, by reason.";
-    ROWS_DECODED_TOTAL = "cdc_rows_decoded_total", Shape::Counter, Count, "Row changes decoded, by operation.";
+    ROWS_DECODED_TOTAL = "cdc_rows_decoded_total", Shape::Counter, Count, "Row changes decoded, by operation; m: records beside the rows (EMIT_*).";
     ROWS_FILTERED_TOTAL = "cdc_rows_filtered_total", Shape::Counter, Count, "Row changes of tables that are not captured.";
     ROWS_ACKED_TOTAL = "cdc_rows_acked_total", Shape::Counter, Count, "Row changes that DataHub acknowledged.";
     ROWS_SUPPRESSED_TOTAL = "cdc_rows_suppressed_total", Shape::Counter, Count, "Row changes not sent again because the topic has them already.";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cdc_collector::config::PoisonPolicy;
 use cdc_collector::delivery::Settings;
-use cdc_collector::record::{Record, RecordId};
+use cdc_collector::record::{Part, Record, RecordId};
 use cdc_collector::retry::Delays;
 
 use super::oracle::Row;
@@ -85,7 +85,7 @@ pub(super) fn rows(rng: &mut fastrand::Rng) -> Vec<Row> {
             seq: 0,
             id: RecordId {
                 transaction: Arc::from(format!("t:{}", index / 5)),
-                row: index % 5,
+                part: Part::Row(index % 5),
             },
             hash_key: keys[key],
             payload: Bytes::from(payload),

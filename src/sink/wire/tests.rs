@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::record::{BatchId, RecordId};
+use crate::record::{BatchId, Part, RecordId};
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
@@ -27,7 +27,7 @@ pub(crate) fn batch(payloads: &[&[u8]], watermark: Option<&str>) -> Batch {
         seq: row,
         id: RecordId {
             transaction: "3e11fa47-71ca-11e1-9e33-c80aa9429562:7".into(),
-            row,
+            part: Part::Row(row),
         },
         hash_key: 0,
         payload: Bytes::copy_from_slice(payload),

@@ -3,6 +3,8 @@
 //! The text is a hint, never the source of truth: it decides where a transaction ends and which schemas are
 //! read again, nothing else. It can hold credentials and is never logged.
 
+pub use crate::change::Definition;
+
 /// A statement, as far as rows and schemas are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -24,34 +26,6 @@ pub enum Query {
     Definition(Definition),
     /// Anything else that stands alone: `GRANT`, `ANALYZE` …
     Other,
-}
-
-/// The first word of a statement that changes definitions; label of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Definition {
-    /// `ALTER`.
-    Alter,
-    /// `CREATE`.
-    Create,
-    /// `DROP`.
-    Drop,
-    /// `RENAME`.
-    Rename,
-    /// `TRUNCATE`: the columns stay.
-    Truncate,
-}
-
-impl Definition {
-    /// The metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Alter => "alter",
-            Self::Create => "create",
-            Self::Drop => "drop",
-            Self::Rename => "rename",
-            Self::Truncate => "truncate",
-        }
-    }
 }
 
 /// The text without leading white space and comments. `/*!` and `/*M!` open code, not comments.

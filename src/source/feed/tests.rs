@@ -1,3 +1,5 @@
+mod marks;
+
 use super::*;
 use crate::position::{FilePosition, Flavour, Gtid, GtidSet, OpenTransaction};
 use crate::source::decode::kind;
@@ -19,6 +21,7 @@ fn show(event: &ChangeEvent<'_>) -> String {
                 .map(|image| (image.nulls.to_vec(), image.values.to_vec())),
         ),
         ChangeEvent::Filtered { operation } => format!("{} filtered", operation.letter()),
+        ChangeEvent::Mark(mark) => marks::show(mark),
     }
 }
 
@@ -44,6 +47,10 @@ fn at(file: &str, pos: u64, gtid_set: Option<GtidSet>) -> Position {
 /// Feeds one event; hands on at most `most` of its rows.
 fn step(feed: &mut Feed, event: &Sample, most: usize, rows: &mut Vec<String>) -> Result<Fed, Failure> {
     let fed = feed.event(&event.header, &event.body)?;
+    feed.marks(&mut |change| {
+        rows.push(show(&change));
+        Ok(())
+    })?;
     match &fed {
         Fed::Needs(id) => feed.define(sample::definition(id))?,
         Fed::Rows => {

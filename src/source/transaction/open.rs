@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::change::TableId;
 use crate::position::{Gtid, OpenTransaction};
 use crate::retry::Failure;
 use crate::source::fingerprint::Fingerprint;
@@ -36,6 +37,10 @@ pub struct Open {
     pub rows: u64,
     /// Over those rows.
     pub fingerprint: Fingerprint,
+    /// Captured tables and their rows so far, where somebody wants to know.
+    pub captured: Vec<(TableId, u64)>,
+    /// Definitions that it changed so far, where somebody wants to know.
+    pub definitions: u64,
     pub(super) gtid: Option<Gtid>,
     pub(super) start: Place,
     /// Whether a commit is still to come.
@@ -56,6 +61,20 @@ pub(super) fn changed(message: String) -> Failure {
 }
 
 impl Open {
+    /// Whether its rows and definitions are handed on.
+    pub fn counts(&self) -> bool {
+        self.follow == Follow::Yes
+    }
+
+    /// Counts a row of a captured table.
+    pub fn count(&mut self, id: &TableId) {
+        // Rows of one table come in runs.
+        match self.captured.iter_mut().rev().find(|(known, _)| known == id) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => self.captured.push((id.clone(), 1)),
+        }
+    }
+
     /// Rows of it that still have to be passed over.
     pub fn owed(&self) -> u64 {
         self.before_cut
