@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo need beyond Rust; what is already there is left alone.
 #
-#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [deny] [containers]
-#                                                              (no argument: all but containers)
+#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [flink] [deny] [containers]
+#                                                              (no argument: all but build and containers)
 #
 # build    C compiler, CA certificates, curl: what building and looking need    Debian packages
 # tools    C compiler, curl, openssl, CA certificates, Python with venv         Debian packages
@@ -10,12 +10,13 @@
 # mysql    MySQL 9 from Debian sid, unpacked beside the build, never installed  $DEPS_DIR/sid
 # seekdb   an OceanBase engine, from the wheel pylibseekdb                      $DEPS_DIR/seekdb
 # sdk      the official DataHub Python SDK, by scripts/sdk-venv.sh              target/venv
+# flink    Flink's jars from the package apache-flink-libraries; a JDK            $DEPS_DIR/flink, Debian packages
 # containers  what tests/docker/ needs beside the engine: debootstrap, jq, docker-compose 1.29, a Java compiler
 #          (Debian packages); Compose v2 and promtool, unpacked                  $DEPS_DIR
 # deny     cargo-deny, which checks licences and sources of dependencies        $DEPS_DIR/tools
 #
 # Environment: DEPS_DIR (target/deps), MYSQLD (a MySQL server to use instead of the one from sid),
-#              SID_MIRROR (the machine's own Debian mirror), SEEKDB_VERSION, DENY_VERSION.
+#              SID_MIRROR (the machine's own Debian mirror), SEEKDB_VERSION, FLINK_VERSION, DENY_VERSION.
 # Only the Debian packages need root; without it, sudo is used. Nothing comes from anywhere but the
 # machine's Debian mirror, its Python package index and crates.io.
 set -euo pipefail
@@ -24,9 +25,10 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 repo=$(dirname -- "$here")
 DEPS_DIR=${DEPS_DIR:-$repo/target/deps}
 SEEKDB_VERSION=${SEEKDB_VERSION:-1.4.0.post1}
+FLINK_VERSION=${FLINK_VERSION:-1.20.1}
 DENY_VERSION=${DENY_VERSION:-0.20.2}
 items=("$@")
-[ ${#items[@]} -gt 0 ] || items=(tools mariadb mysql seekdb sdk deny)
+[ ${#items[@]} -gt 0 ] || items=(tools mariadb mysql seekdb sdk flink deny)
 
 say() { printf '%-8s %-10s %s\n' "$1" "$2" "$3"; }
 fail() { printf 'install-test-deps.sh: %s\n' "$*" >&2; exit 1; }
@@ -134,7 +136,7 @@ install_seekdb() {
     --python-version 3.11 --platform "manylinux_2_28_$(uname -m)" \
     --dest "$part" "pylibseekdb==$SEEKDB_VERSION"; then
     rm -rf -- "$part"
-    # The one optional item: the wheel exists for few platforms. Its tests say that they were skipped.
+    # Optional: the wheel exists for few platforms. Its tests say that they were skipped.
     say seekdb missing "no wheel pylibseekdb $SEEKDB_VERSION for $(uname -m); tests against OceanBase's engine will be skipped"
     return
   fi
@@ -154,6 +156,33 @@ install_sdk() {
   fi
   quietly "$here/sdk-venv.sh" "$venv"
   say sdk "$state" "pydatahub in $venv"
+}
+
+# Flink's own formats decode what was relayed. The archive is kept: tests/docker/base-flink.sh makes an image of it.
+install_flink() {
+  local state=found target=$DEPS_DIR/flink archives=$DEPS_DIR/flink-$FLINK_VERSION
+  local archive=$archives/apache-flink-libraries-$FLINK_VERSION.tar.gz part=$DEPS_DIR/flink.part
+  if ! has javac; then
+    apt_install default-jdk-headless
+    state=installed
+  fi
+  if [ ! -e "$target/lib/flink-json-$FLINK_VERSION.jar" ]; then
+    rm -rf -- "$part" "$target"
+    mkdir -p -- "$part" "$archives"
+    if [ ! -e "$archive" ]; then
+      if ! quietly pip download --disable-pip-version-check --quiet --no-deps --no-binary=:all: \
+        --dest "$part" "apache-flink-libraries==$FLINK_VERSION"; then
+        rm -rf -- "$part"
+        say flink missing "no package apache-flink-libraries $FLINK_VERSION; the tests with Flink will be skipped"
+        return
+      fi
+      mv -- "$part/${archive##*/}" "$archive"
+    fi
+    tar -xzf "$archive" -C "$part" --strip-components=2 "apache-flink-libraries-$FLINK_VERSION/deps/lib"
+    mv -- "$part" "$target"
+    state=installed
+  fi
+  say flink "$state" "Flink $FLINK_VERSION in $target"
 }
 
 install_deny() {
@@ -197,7 +226,7 @@ exec 9>"$DEPS_DIR/.lock"
 flock 9
 for item in "${items[@]}"; do
   case $item in
-    build | tools | mariadb | mysql | seekdb | sdk | deny | containers) "install_$item" ;;
-    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk deny containers" ;;
+    build | tools | mariadb | mysql | seekdb | sdk | flink | deny | containers) "install_$item" ;;
+    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk flink deny containers" ;;
   esac
 done

@@ -14,7 +14,7 @@ pub mod sign;
 mod tail;
 pub mod wire;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::Method;
 
@@ -22,7 +22,7 @@ pub use call::Clock;
 use call::{Answer, Call, Client, Content};
 pub use memory::Trace;
 use wire::Addressing;
-use wire::compress::{Body, Format, compress};
+use wire::compress::{Body, Format, Workspace};
 
 use crate::config::{Compression, DatahubConfig};
 use crate::record::{Batch, Outcome, ShardId};
@@ -30,6 +30,9 @@ use crate::retry::{Disposition, Failure, Reason};
 
 /// Bodies up to this size are made on the spot; larger ones on a thread that may block.
 const INLINE_BYTES: usize = 32 * 1024;
+
+/// Most workspaces that are kept: as many bodies as are made at once on most machines.
+const KEPT_WORKSPACES: usize = 4;
 
 /// A client of one topic. Its calls may run at the same time; they share connections.
 pub struct DataHub {
@@ -42,6 +45,8 @@ pub struct DataHub {
     /// Whether a refused compression may be given up.
     may_unpack: bool,
     form: Mutex<Form>,
+    /// Where bodies are made, while none is made there.
+    workspaces: Mutex<Vec<Workspace>>,
 }
 
 /// How puts are written.
@@ -91,6 +96,7 @@ impl DataHub {
                 addressing: Addressing::ByShard,
                 format,
             }),
+            workspaces: Mutex::default(),
         })
     }
 
@@ -167,20 +173,37 @@ impl DataHub {
 
     /// Writes and compresses the body, away from the threads that serve sockets if it is large.
     async fn body(&self, batch: &Batch, form: Form) -> Result<Body, Failure> {
+        let mut workspace = self.workspaces().pop().unwrap_or_default();
         let bytes: usize = batch.records.iter().map(|r| r.payload.len()).sum();
-        if bytes <= INLINE_BYTES {
-            return make_body(batch, &self.group, form);
+        let body = if bytes <= INLINE_BYTES {
+            make_body(&mut workspace, batch, &self.group, form)
+        } else {
+            // Cheap: the payloads are shared.
+            let (batch, group) = (batch.clone(), self.group.clone());
+            let work = tokio::task::spawn_blocking(move || {
+                let body = make_body(&mut workspace, &batch, &group, form);
+                (workspace, body)
+            });
+            match work.await {
+                Ok((used, body)) => {
+                    workspace = used;
+                    body
+                }
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => return Err(Failure::retry("shutting_down", "the runtime is going down")),
+                },
+            }
+        };
+        let mut kept = self.workspaces();
+        if kept.len() < KEPT_WORKSPACES {
+            kept.push(workspace);
         }
-        // Cheap: the payloads are shared.
-        let (batch, group) = (batch.clone(), self.group.clone());
-        let work = tokio::task::spawn_blocking(move || make_body(&batch, &group, form));
-        match work.await {
-            Ok(body) => body,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Failure::retry("shutting_down", "the runtime is going down")),
-            },
-        }
+        body
+    }
+
+    fn workspaces(&self) -> MutexGuard<'_, Vec<Workspace>> {
+        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn topic_path(&self) -> String {
@@ -192,9 +215,9 @@ impl DataHub {
     }
 }
 
-fn make_body(batch: &Batch, group: &str, form: Form) -> Result<Body, Failure> {
-    let raw = wire::put_body(batch, group, form.addressing)?;
-    Ok(compress(raw, form.format))
+fn make_body(workspace: &mut Workspace, batch: &Batch, group: &str, form: Form) -> Result<Body, Failure> {
+    let raw = wire::put_body(workspace.room(), batch, group, form.addressing)?;
+    Ok(workspace.compress(raw, form.format))
 }
 
 /// The forms to try after one that the service could not read, the nearest first.

@@ -9,6 +9,8 @@ mod envelopes;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod flink;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod preflight;

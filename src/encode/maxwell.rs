@@ -89,7 +89,12 @@ impl Maxwell {
         });
         write_number(meta.ts_us / 1_000_000, out);
         out.extend_from_slice(b",\"position\":");
-        write_json_string(&format!("{}:{}", meta.file, meta.pos), out);
+        write_json_string(&meta.file, out);
+        // The offset belongs into the same text.
+        out.pop();
+        out.push(b':');
+        write_number(meta.pos, out);
+        out.push(b'"');
         if let Some(gtid) = &meta.gtid {
             out.extend_from_slice(b",\"gtid\":");
             write_json_string(gtid, out);

@@ -35,13 +35,18 @@ pub enum Addressing {
     PerRecord,
 }
 
-/// The framed, uncompressed body of a put.
+/// The framed, uncompressed body of a put, in an empty buffer whose room is used.
 ///
 /// A watermark that alone would push the last record over the limit is left out: it only speeds up a later start.
 ///
 /// # Errors
 /// `record_too_large` names the first record that no request can hold; `batch_too_large` asks for a smaller batch.
-pub fn put_body(batch: &Batch, group: &str, addressing: Addressing) -> Result<Vec<u8>, Failure> {
+pub fn put_body(
+    room: Vec<u8>,
+    batch: &Batch,
+    group: &str,
+    addressing: Addressing,
+) -> Result<Vec<u8>, Failure> {
     if batch.records.len() > limits::RECORDS {
         return Err(batch_too_large(batch));
     }
@@ -50,7 +55,7 @@ pub fn put_body(batch: &Batch, group: &str, addressing: Addressing) -> Result<Ve
         Addressing::PerRecord => Some(&*batch.shard),
     };
     let estimate: usize = batch.records.iter().map(Record::cost).sum();
-    let mut body = start_frame(estimate.min(limits::BODY_BYTES));
+    let mut body = start_frame(room, estimate.min(limits::BODY_BYTES));
     let mut id = String::new();
     let last = batch.records.len().saturating_sub(1);
     for (index, record) in batch.records.iter().enumerate() {
@@ -94,7 +99,7 @@ fn entry_bytes(record: &Record, group: &str, shard: Option<&str>) -> usize {
 
 /// The framed body of a get.
 pub fn get_body(cursor: &str, limit: u32) -> Vec<u8> {
-    let mut body = start_frame(cursor.len() + 16);
+    let mut body = start_frame(Vec::new(), cursor.len() + 16);
     put_bytes(&mut body, tag::GET_CURSOR, cursor.as_bytes());
     body.push(tag::GET_LIMIT);
     put_varint(&mut body, u64::from(limit));
@@ -253,8 +258,8 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value.to_le_bytes()[0]);
 }
 
-fn start_frame(capacity: usize) -> Vec<u8> {
-    let mut body = Vec::with_capacity(FRAME_BYTES + capacity);
+fn start_frame(mut body: Vec<u8>, capacity: usize) -> Vec<u8> {
+    body.reserve(FRAME_BYTES + capacity);
     body.extend_from_slice(&MAGIC);
     body.extend_from_slice(&[0; FRAME_BYTES - MAGIC.len()]);
     body

@@ -24,34 +24,78 @@ pub struct Body {
     pub encoding: Option<(&'static str, usize)>,
 }
 
-/// Compresses `raw` if that makes it smaller, else sends it as it is; so does a compressor that fails.
-pub fn compress(raw: Vec<u8>, format: Format) -> Body {
-    let (name, packed) = match format {
-        Format::Plain => ("", None),
-        Format::Lz4 => ("lz4", Some(lz4_flex::block::compress(&raw))),
-        Format::Deflate => ("deflate", deflate(&raw).ok()),
-        Format::Zstd => ("zstd", zstd::bulk::compress(&raw, ZSTD_LEVEL).ok()),
-    };
-    match packed.filter(|packed| packed.len() < raw.len()) {
-        Some(bytes) => Body {
-            bytes,
-            encoding: Some((name, raw.len())),
-        },
-        None => Body {
-            bytes: raw,
-            encoding: None,
-        },
+/// Memory in which bodies are made, for the next one to be made in.
+///
+/// A fresh buffer costs more than its allocation: the kernel hands it out page by page, zeroed.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// Where a body before compression was; empty, with room.
+    raw: Vec<u8>,
+    /// Where bodies are compressed to; its length is what was ever needed.
+    packed: Vec<u8>,
+}
+
+impl Workspace {
+    /// An empty buffer, with the room of an earlier body.
+    pub fn room(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.raw)
     }
+
+    /// Compresses `raw` if that makes it smaller, else sends it as it is; so does a compressor that fails.
+    pub fn compress(&mut self, mut raw: Vec<u8>, format: Format) -> Body {
+        let packed = &mut self.packed;
+        let (name, length) = match format {
+            Format::Plain => ("", None),
+            Format::Lz4 => ("lz4", lz4(&raw, packed)),
+            Format::Deflate => ("deflate", deflate(&raw, packed).ok()),
+            Format::Zstd => ("zstd", zstd(&raw, packed).ok()),
+        };
+        match length
+            .filter(|length| *length < raw.len())
+            .and_then(|length| packed.get(..length))
+        {
+            Some(packed) => {
+                let body = Body {
+                    bytes: packed.to_vec(),
+                    encoding: Some((name, raw.len())),
+                };
+                raw.clear();
+                self.raw = raw;
+                body
+            }
+            None => Body {
+                bytes: raw,
+                encoding: None,
+            },
+        }
+    }
+}
+
+/// Makes `packed` at least `length` bytes long.
+fn make_room(packed: &mut Vec<u8>, length: usize) {
+    if packed.len() < length {
+        packed.resize(length, 0);
+    }
+}
+
+fn lz4(raw: &[u8], packed: &mut Vec<u8>) -> Option<usize> {
+    make_room(packed, lz4_flex::block::get_maximum_output_size(raw.len()));
+    lz4_flex::block::compress_into(raw, packed).ok()
 }
 
 /// The fastest regular level: the relay has to keep up with the binlog.
 const ZSTD_LEVEL: i32 = 1;
 
-fn deflate(raw: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder =
-        flate2::write::ZlibEncoder::new(Vec::with_capacity(raw.len() / 2), flate2::Compression::fast());
+fn zstd(raw: &[u8], packed: &mut Vec<u8>) -> std::io::Result<usize> {
+    make_room(packed, zstd::zstd_safe::compress_bound(raw.len()));
+    zstd::bulk::compress_to_buffer(raw, packed.as_mut_slice(), ZSTD_LEVEL)
+}
+
+fn deflate(raw: &[u8], packed: &mut Vec<u8>) -> std::io::Result<usize> {
+    packed.clear();
+    let mut encoder = flate2::write::ZlibEncoder::new(packed, flate2::Compression::fast());
     encoder.write_all(raw)?;
-    encoder.finish()
+    Ok(encoder.finish()?.len())
 }
 
 #[cfg(test)]
@@ -88,12 +132,24 @@ mod tests {
             let mut rng = fastrand::Rng::with_seed(3);
             std::iter::repeat_with(|| rng.u8(..)).take(500).collect()
         };
-        for format in [Format::Plain, Format::Lz4, Format::Deflate, Format::Zstd] {
-            for raw in [&text, &noise, &Vec::new()] {
-                let body = compress(raw.clone(), format);
+        let longer = text.repeat(3);
+        let mut workspace = Workspace::default();
+        // In turns: what a longer body or another format left behind must not show.
+        for format in [
+            Format::Plain,
+            Format::Lz4,
+            Format::Deflate,
+            Format::Zstd,
+            Format::Lz4,
+        ] {
+            for raw in [&longer, &text, &noise, &Vec::new()] {
+                let mut room = workspace.room();
+                assert!(room.is_empty());
+                room.extend_from_slice(raw);
+                let body = workspace.compress(room, format);
                 assert_eq!(&unpack(&body), raw, "{format:?}");
                 assert!(body.bytes.len() <= raw.len());
-                let helps = raw == &text && format != Format::Plain;
+                let helps = (raw == &text || raw == &longer) && format != Format::Plain;
                 assert_eq!(body.encoding.is_some(), helps, "{format:?}");
             }
         }

@@ -75,7 +75,7 @@ fn i11_frames_are_those_of_the_official_client() {
         let (attributes, fields) = entry_of(inputs);
         let attributes: Vec<_> = attributes.iter().map(|(k, v)| (&**k, &**v)).collect();
         let fields: Vec<_> = fields.iter().map(Option::as_deref).collect();
-        let mut body = start_frame(0);
+        let mut body = start_frame(Vec::new(), 0);
         let shard = inputs.get("shard_id").and_then(Value::as_str);
         write_entry(&mut body, shard, &attributes, fields.iter().copied());
         finish_frame(&mut body);
@@ -111,7 +111,7 @@ fn i11_the_fields_of_a_tuple_are_those_of_the_official_client() {
 #[test]
 fn i11_a_frame_of_two_records_is_that_of_the_go_client() {
     // It writes an empty shard id into every record.
-    let mut body = start_frame(0);
+    let mut body = start_frame(Vec::new(), 0);
     write_entry(
         &mut body,
         Some(""),
@@ -147,7 +147,7 @@ fn the_checksum_is_the_services() {
 
 /// The put read back as the get it will be answered with: field 1 becomes field 4, each entry gains a sequence.
 fn attributes_of(body: &[u8]) -> Vec<BTreeMap<String, String>> {
-    let mut page = start_frame(body.len());
+    let mut page = start_frame(Vec::new(), body.len());
     let mut rest = body.get(FRAME_BYTES..).unwrap();
     while !rest.is_empty() {
         let mut len = 0;
@@ -180,7 +180,7 @@ proptest! {
         let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         let batch = batch(&payloads, watermark.as_deref());
         let addressing = if per_record { Addressing::PerRecord } else { Addressing::ByShard };
-        let body = put_body(&batch, &group, addressing).unwrap();
+        let body = put_body(Vec::new(), &batch, &group, addressing).unwrap();
         let read = attributes_of(&body);
         prop_assert_eq!(read.len(), payloads.len());
         for (record, attributes) in batch.records.iter().zip(&read) {
@@ -203,20 +203,32 @@ fn i11_what_exceeds_the_limit_is_refused_before_any_request() {
     let overhead = FRAME_BYTES + record_bytes(&batch(&[b""], None).records[0], "g");
     // Longer lengths take more bytes: four nested ones, of 3 bytes more each.
     let largest = vec![7; limits::BODY_BYTES - overhead - 12];
-    let body = put_body(&batch(&[&largest], None), "g", Addressing::ByShard).unwrap();
+    let body = put_body(Vec::new(), &batch(&[&largest], None), "g", Addressing::ByShard).unwrap();
     assert_eq!(body.len(), limits::BODY_BYTES);
 
     let larger = vec![7; largest.len() + 1];
-    let refused = put_body(&batch(&[b"", &larger], None), "g", Addressing::ByShard).unwrap_err();
+    let refused = put_body(
+        Vec::new(),
+        &batch(&[b"", &larger], None),
+        "g",
+        Addressing::ByShard,
+    )
+    .unwrap_err();
     assert_eq!(refused.disposition, Disposition::Poison(Some(1)));
     assert_eq!(refused.reason.code, "record_too_large");
 
-    let refused = put_body(&batch(&[&largest, b""], None), "g", Addressing::ByShard).unwrap_err();
+    let refused = put_body(
+        Vec::new(),
+        &batch(&[&largest, b""], None),
+        "g",
+        Addressing::ByShard,
+    )
+    .unwrap_err();
     assert_eq!(refused.disposition, Disposition::Poison(None));
     assert_eq!(refused.reason.code, "batch_too_large");
 
     let many = batch(&vec![b"".as_slice(); limits::RECORDS + 1], None);
-    let refused = put_body(&many, "g", Addressing::ByShard).unwrap_err();
+    let refused = put_body(Vec::new(), &many, "g", Addressing::ByShard).unwrap_err();
     assert_eq!(refused.reason.code, "batch_too_large");
 }
 
@@ -224,6 +236,12 @@ fn i11_what_exceeds_the_limit_is_refused_before_any_request() {
 fn i11_a_watermark_yields_to_the_record_it_does_not_fit_with() {
     let overhead = FRAME_BYTES + record_bytes(&batch(&[b""], None).records[0], "g");
     let payload = vec![7; limits::BODY_BYTES - overhead - 12];
-    let body = put_body(&batch(&[&payload], Some("mark")), "g", Addressing::ByShard).unwrap();
+    let body = put_body(
+        Vec::new(),
+        &batch(&[&payload], Some("mark")),
+        "g",
+        Addressing::ByShard,
+    )
+    .unwrap();
     assert_eq!(attributes_of(&body)[0].get(ATTRIBUTE_WATERMARK), None);
 }
