@@ -235,7 +235,13 @@ const CORE_FILES: &[&str] = &[
 const SIMULATION_FILES: &[&str] = &["datahub.rs", "faults.rs", "oracle.rs", "plan.rs", "world.rs"];
 
 /// What the core imports, copied once.
-const VOCABULARY_FILES: &[&str] = &["position.rs", "position/order.rs", "record.rs", "retry.rs"];
+const VOCABULARY_FILES: &[&str] = &[
+    "position.rs",
+    "position/order.rs",
+    "record.rs",
+    "record/tuple.rs",
+    "retry.rs",
+];
 
 /// Dependencies of the core and its vocabulary; their versions are the workspace's.
 const DEPENDENCIES: &[&str] = &["backoff", "bytes", "fastrand", "serde", "serde_json", "thiserror"];
