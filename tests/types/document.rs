@@ -1,44 +1,111 @@
 //! `docs/TYPES.md` shows what arrives: its table is made from the cases of the matrix. `UPDATE=1` writes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use datahub_emulator::{Emulator, Payload, TopicSpec};
+use harness::collector::{Collector, Settings};
 use harness::servers::{Kind, Options, Server};
-use mysql_async::prelude::Queryable;
+use serde_json::Value;
 
-use super::arrivals::Relay;
-use super::cases::{self, Case, fraction};
+use super::cases::{self, Case, fraction, keep_fractions};
+use crate::rig::{self, PROJECT, READY};
 
 const BEGIN: &str = "<!-- types:begin -->\n";
 const END: &str = "<!-- types:end -->";
 
-/// The rows of the table for the cases that have a label.
+/// What the first record of a topic holds, when a collector of its own has written it.
+async fn first(settings: &Settings, emulator: &Emulator, topic: &str) -> Payload {
+    let settings = settings
+        .clone()
+        .topic(PROJECT, topic)
+        .env("DATAHUB_CONSUMER_GROUP", topic);
+    let collector = Collector::start_ready(&settings, READY).await.expect("ready");
+    let held = emulator.wait_for_records(PROJECT, topic, 1, READY).await;
+    held.unwrap_or_else(|held| panic!("{held} of 1 arrived in {topic}\n{}", collector.output().tail()));
+    let mut records = emulator.records(PROJECT, topic).expect("the topic");
+    records.next().expect("a record").data
+}
+
+/// The columns of the row in a record of this envelope.
+async fn row_in(settings: &Settings, emulator: &Emulator, envelope: &str, row: &str) -> Value {
+    emulator
+        .create_topic(&TopicSpec::blob(PROJECT, envelope, 1))
+        .expect("a topic");
+    let settings = settings.clone().env("ENVELOPE", envelope);
+    let Payload::Blob(json) = first(&settings, emulator, envelope).await else {
+        panic!("a topic of blobs")
+    };
+    let json = keep_fractions(std::str::from_utf8(&json).expect("UTF-8"));
+    let record: Value = serde_json::from_str(&json).expect("JSON");
+    record.pointer(row).expect("a row").clone()
+}
+
+/// The fields that `schema datahub` prints for the table, each with its type and the text that arrives in it.
+async fn fields(settings: &Settings, emulator: &Emulator) -> BTreeMap<String, (String, String)> {
+    let ask = ["schema", "datahub", "--table", "test.shown"];
+    let asked = ask
+        .iter()
+        .fold(settings.clone(), |settings, word| settings.arg(*word));
+    let (status, printed, error) = asked.run_to_end(READY).await.expect("an end");
+    assert!(status.success(), "{error}");
+    emulator
+        .create_topic(&TopicSpec {
+            schema: Some(printed.clone()),
+            ..TopicSpec::blob(PROJECT, "tuple", 1)
+        })
+        .expect("a topic");
+    let Payload::Tuple(texts) = first(settings, emulator, "tuple").await else {
+        panic!("a topic of fields")
+    };
+    let printed: Value = serde_json::from_str(&printed).expect("JSON");
+    let declared = printed["fields"].as_array().expect("fields").iter();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    declared
+        .zip(texts)
+        .map(|(field, held)| {
+            let held = held.map(|held| String::from_utf8(held.to_vec()).expect("UTF-8"));
+            let held = held.unwrap_or_else(|| "NULL".to_owned());
+            (text(&field["name"]), (text(&field["type"]), held))
+        })
+        .collect()
+}
+
+/// The rows of the table for these cases.
 async fn rows(kind: Kind, cases: &[Case]) -> Vec<String> {
     let server = Server::start(kind, Options::default()).await.expect("a server");
-    let mut relay = Relay::start(server, |settings| settings).await;
-    let mut conn = relay.connect().await;
     let list: Vec<String> = cases
         .iter()
         .enumerate()
         .map(|(n, case)| format!("c{n} {}", case.definition))
         .collect();
     let values: Vec<&str> = cases.iter().map(|case| case.values[0].as_str()).collect();
-    let create = format!(
-        "CREATE TABLE test.shown (id INT PRIMARY KEY, {})",
-        list.join(", ")
-    );
-    let insert = format!("INSERT INTO test.shown VALUES (1, {})", values.join(", "));
-    for statement in [create, insert] {
-        conn.query_drop(&statement).await.expect(&statement);
-    }
-    relay.caught_up().await;
-    let news = relay.news();
-    let image = &news[0]["after"];
+    let create = format!("CREATE TABLE shown (id INT PRIMARY KEY, {})", list.join(", "));
+    let insert = format!("INSERT INTO shown VALUES (1, {})", values.join(", "));
+    let statements = ["SET NAMES utf8mb4", "SET time_zone = '+00:00'", &create, &insert];
+    server.execute(&statements).await.expect("a row");
+
+    let emulator = rig::emulator(1).await;
+    let settings = rig::settings(server.address(), &emulator.endpoint()).env("START_POSITION", "earliest");
+    let debezium = row_in(&settings, &emulator, "debezium", "/after").await;
+    let maxwell = row_in(&settings, &emulator, "maxwell", "/data").await;
+    let canal = row_in(&settings, &emulator, "canal", "/data/0").await;
+    let fields = fields(&settings, &emulator).await;
     let row = |(n, case): (usize, &Case)| {
-        let arrived = &image[format!("c{n}")];
-        let shown = fraction(arrived).map_or_else(|| arrived.to_string(), str::to_owned);
-        let label = case.label.expect("a label");
-        format!("| {label} | `{}` | `{shown}` |\n", case.values[0])
+        let name = format!("c{n}");
+        let json = |row: &Value| {
+            let value = &row[&name];
+            fraction(value).map_or_else(|| value.to_string(), str::to_owned)
+        };
+        let (field, text) = &fields[&name];
+        format!(
+            "| {} | `{}` | `{}` | `{}` | `{}` | {field} `{text}` |\n",
+            case.label.expect("a label"),
+            case.values[0],
+            json(&debezium),
+            json(&canal),
+            json(&maxwell),
+        )
     };
     cases.iter().enumerate().map(row).collect()
 }
@@ -55,7 +122,9 @@ async fn the_documentation_shows_what_arrives() {
     let known: BTreeSet<_> = mysql.iter().map(|case| case.label).collect();
     let mut mariadb = labelled(Kind::MariaDb);
     mariadb.retain(|case| !known.contains(&case.label));
-    let mut table = String::from("\n| type | for example | Debezium JSON |\n|---|---|---|\n");
+    let mut table = String::from(
+        "\n| type | for example | Debezium | Canal | Maxwell | TUPLE |\n|---|---|---|---|---|---|\n",
+    );
     for row in rows(Kind::MySql, &mysql)
         .await
         .into_iter()

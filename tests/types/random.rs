@@ -347,6 +347,11 @@ fn json(rng: &mut Rng, depth: u32) -> String {
                 break format!("{number:e}");
             }
         },
+        // Around the exponents at which the server changes to another form.
+        5 if rng.bool() => {
+            let digits = rng.u64(1..99_999_999_999_999_999) >> rng.u32(0..50);
+            format!("{digits}.{}e{}", rng.u32(0..9), rng.i32(-40..10))
+        }
         5 => format!("{}.{}", rng.i32(-9999..9999), rng.u32(0..9999)),
         6 => serde_json::to_string(
             &LETTERS

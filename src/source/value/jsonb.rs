@@ -303,7 +303,9 @@ fn write_double(number: f64, out: &mut Vec<u8>) -> Result<(), ValueError> {
 
 /// Writes `0.digits · 10^point`.
 fn lay_out(digits: &[u8], point: i32, out: &mut Vec<u8>) {
-    if !PLAIN_EXPONENTS.contains(&point) {
+    // A large number with a fraction is plain as well: 17 digits with the point before the last one.
+    let has_fraction = usize::try_from(point).is_ok_and(|whole| digits.len() > whole);
+    if !PLAIN_EXPONENTS.contains(&point) && !has_fraction {
         if let Some((first, rest)) = digits.split_first() {
             out.push(*first);
             if !rest.is_empty() {

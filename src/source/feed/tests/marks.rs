@@ -168,7 +168,7 @@ fn a_transaction_without_captured_rows_has_no_begin_and_no_end() {
         false,
         None,
     );
-    let mut feed = Feed::new(tracker, filter);
+    let mut feed = Feed::new(tracker, filter, Tables::default());
     feed.emit(Emits {
         transactions: true,
         definitions: true,
