@@ -106,7 +106,7 @@ pub(crate) fn every() -> Result<Table, Box<dyn Error>> {
         integer(2, 2, true),
         integer(3, 9, false),
         text(Charset::Gbk, 15, &[200, 0], 1, &[0xd6, 0xd0, 0xce, 0xc4]),
-        text(Charset::Latin1, 15, &[200, 0], 1, b"na\xefve \x80"),
+        text(Charset::SingleByte("latin1"), 15, &[200, 0], 1, b"na\xefve \x80"),
         text(Charset::Utf16, 15, &[200, 0], 1, &[0x4e, 0x2d, 0, b'"']),
         text(Charset::Utf32, 15, &[200, 0], 1, &[0, 1, 0xf6, 0]),
         sample(ColumnKind::Bit { bits: 9 }, 16, &[1, 1], &[1, 0xff]),

@@ -101,7 +101,7 @@ fn i11_the_fields_of_a_tuple_are_those_of_the_official_client() {
     }
     let record = &mut Arc::get_mut(&mut batch.records).unwrap()[0];
     (record.layout, record.payload) = (Layout::Tuple, payload.into());
-    let body = put_body(&batch, "g", Addressing::ByShard).unwrap();
+    let body = put_body(Vec::new(), &batch, "g", Addressing::ByShard).unwrap();
     // A field with a value, one without any, one with an empty value.
     let data = unhex("4a0b0a030a01370a000a020a00");
     assert!(body.ends_with(&data), "{body:02x?}");
