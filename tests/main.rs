@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod ddl;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod layers;
