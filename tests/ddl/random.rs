@@ -3,19 +3,21 @@
 //! Many interleavings run at once in one server, each in tables of its own on a connection of its own, before one
 //! collector that is stopped or killed at a random moment of each group and started again at a later one. What
 //! then is in the topic is held against the scripts, record by record: names, values, order, and nothing else.
-//! `DDL_SEEDS` asks for another number of interleavings, `DDL_SEED` for that one alone.
+//! `DDL_SEEDS` asks for another number of interleavings, `DDL_SEED` for those from that seed on (one, if
+//! no number is given).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
 use harness::collector::Collector;
 use harness::servers::{Kind, Options, SCHEMA};
 use harness::workload::Plan;
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts};
+use tokio::sync::{Mutex, RwLock};
 use tokio::task::JoinSet;
 
 use super::script::Script;
@@ -52,89 +54,139 @@ async fn run(conn: &mut Conn, sql: &str) -> Result<(), mysql_async::Error> {
 
 const INSTANT: &str = ", ALGORITHM=INSTANT";
 
-/// Runs scripts one after the other until none is left.
-async fn write(opts: Opts, left: Arc<Mutex<VecDeque<Arc<Script>>>>, steps: Arc<AtomicU64>) {
-    let mut conn = Conn::new(opts).await.expect("a connection");
-    conn.query_drop(format!("USE {SCHEMA}"))
-        .await
-        .expect("the database");
-    conn.query_drop("SET NAMES utf8mb4")
-        .await
-        .expect("a character set");
-    loop {
-        let next = left.lock().expect("no writer panicked").pop_front();
-        let Some(script) = next else { break };
-        for step in &script.steps {
-            for sql in &step.sql {
-                if let Err(error) = run(&mut conn, sql).await {
-                    panic!("seed {}: {sql}: {error}\n{}", script.seed, script.text());
+/// What a group's writers and its restarts share.
+struct Life {
+    rig: Rig,
+    pace: Pace,
+    collector: Mutex<Collector>,
+    left: Mutex<VecDeque<Arc<Script>>>,
+    /// Steps that are done.
+    steps: AtomicU64,
+    /// Held by every step; taken as a whole to have no step under way.
+    gate: RwLock<()>,
+}
+
+/// How far tables may run ahead of the collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// A table changes only when the collector has read everything before, and restarts when nothing is under way.
+    Following,
+    /// As they like: the collector falls behind by any number of changes.
+    Free,
+}
+
+impl Life {
+    async fn caught_up(&self) {
+        self.rig.caught_up(&mut *self.collector.lock().await).await;
+    }
+
+    /// Runs scripts one after the other until none is left.
+    async fn write(self: Arc<Self>) {
+        let opts = self.rig.server.opts(self.rig.server.admin());
+        let mut conn = Conn::new(opts).await.expect("a connection");
+        conn.query_drop(format!("USE {SCHEMA}"))
+            .await
+            .expect("the database");
+        conn.query_drop("SET NAMES utf8mb4")
+            .await
+            .expect("a character set");
+        loop {
+            let next = self.left.lock().await.pop_front();
+            let Some(script) = next else { break };
+            for step in &script.steps {
+                if step.is_ddl && self.pace == Pace::Following {
+                    self.caught_up().await;
                 }
+                let _under_way = self.gate.read().await;
+                for sql in &step.sql {
+                    if let Err(error) = run(&mut conn, sql).await {
+                        panic!("seed {}: {sql}: {error}\n{}", script.seed, script.text());
+                    }
+                }
+                self.steps.fetch_add(1, Ordering::Release);
             }
-            steps.fetch_add(1, Ordering::Release);
         }
+        conn.disconnect().await.expect("an end");
     }
-    conn.disconnect().await.expect("an end");
-}
 
-async fn reached(steps: &AtomicU64, wanted: u64) {
-    let moved = async {
-        while steps.load(Ordering::Acquire) < wanted {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(ARRIVED, moved).await.expect("progress");
-}
-
-/// Lets a group of scripts run, and ends and starts the collector meanwhile.
-async fn live(rig: &Rig, mut collector: Collector, scripts: &[Arc<Script>], rng: &mut Rng) -> Collector {
-    let steps = Arc::new(AtomicU64::new(0));
-    let left = Arc::new(Mutex::new(scripts.iter().cloned().collect::<VecDeque<_>>()));
-    let mut writers = JoinSet::new();
-    for _ in 0..WRITERS.min(scripts.len()) {
-        let opts = rig.server.opts(rig.server.admin());
-        writers.spawn(write(opts, Arc::clone(&left), Arc::clone(&steps)));
+    async fn reached(&self, wanted: u64) {
+        let moved = async {
+            while self.steps.load(Ordering::Acquire) < wanted {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(ARRIVED, moved).await.expect("progress");
     }
-    let total: usize = scripts.iter().map(|script| script.steps.len()).sum();
-    let total = total as u64;
-    let down = rng.u64(0..total);
-    // At once, or after a while in which statements of both kinds pile up.
-    let up = if rng.bool() { down } else { rng.u64(down..=total) };
-    let restart = async {
-        reached(&steps, down).await;
-        if rng.bool() {
+
+    /// Ends the collector when so many steps are done, and starts it again when `up` are.
+    async fn restart(&self, down: u64, up: u64, brutally: bool) {
+        self.reached(down).await;
+        let quiet = match self.pace {
+            Pace::Following => {
+                let quiet = self.gate.write().await;
+                self.caught_up().await;
+                Some(quiet)
+            }
+            Pace::Free => None,
+        };
+        let mut collector = self.collector.lock().await;
+        if brutally {
             collector.kill9().expect("a kill");
         } else {
             collector.stop(STOPPED).await.expect("a stop");
         }
-        reached(&steps, up).await;
-        Collector::start(&rig.settings).expect("a restart")
-    };
-    let written = async {
-        while let Some(done) = writers.join_next().await {
-            done.expect("a writer");
+        if quiet.is_none() {
+            self.reached(up).await;
         }
-    };
-    let ((), mut collector) = tokio::join!(written, restart);
-    collector
-        .wait_ready(READY)
-        .await
-        .expect("ready after the restart");
-    rig.caught_up(&mut collector).await;
-    collector
+        *collector = Collector::start(&self.rig.settings).expect("a restart");
+        let ready = collector
+            .wait_health("end of the start", READY, |health| {
+                health["ready"] == true || health["status"] == "halted"
+            })
+            .await
+            .expect("ready after the restart");
+        assert_eq!(ready["ready"], true, "{ready}");
+    }
+
+    /// Lets a group of scripts run, and ends and starts the collector meanwhile.
+    async fn group(self: &Arc<Self>, scripts: &[Arc<Script>], rng: &mut Rng) {
+        *self.left.lock().await = scripts.iter().cloned().collect();
+        let mut writers = JoinSet::new();
+        for _ in 0..WRITERS.min(scripts.len()) {
+            writers.spawn(Arc::clone(self).write());
+        }
+        let total: usize = scripts.iter().map(|script| script.steps.len()).sum();
+        let begun = self.steps.load(Ordering::Acquire);
+        let total = total as u64;
+        let down = rng.u64(0..total);
+        // At once, or after a while in which statements of both kinds pile up.
+        let up = if rng.bool() { down } else { rng.u64(down..=total) };
+        let written = async {
+            while let Some(done) = writers.join_next().await {
+                done.expect("a writer");
+            }
+        };
+        tokio::join!(written, self.restart(begun + down, begun + up, rng.bool()));
+        self.caught_up().await;
+    }
 }
 
-async fn interleavings_arrive_exactly(kind: Kind, options: Options) {
+async fn interleavings_arrive_exactly(kind: Kind, options: Options, pace: Pace) {
     let first = asked("DDL_SEED");
-    let count = if first.is_some() {
-        1
-    } else {
-        asked("DDL_SEEDS").unwrap_or(SEEDS)
-    };
+    let count = asked("DDL_SEEDS").unwrap_or(if first.is_some() { 1 } else { SEEDS });
     let base = first.unwrap_or_else(|| fastrand::u64(0..1_000_000) * 1000);
     println!("{kind}: seeds {base} to {}", base + count - 1);
     let mut rng = Rng::with_seed(base);
     let rig = Rig::new(kind, options, Plan::default(), 3).await;
-    let mut collector = rig.start().await;
+    let life = Arc::new(Life {
+        pace,
+        collector: Mutex::new(rig.start().await),
+        rig,
+        left: Mutex::default(),
+        steps: AtomicU64::new(0),
+        gate: RwLock::new(()),
+    });
+    let rig = &life.rig;
     let seeds: Vec<u64> = (base..base + count).collect();
     let (mut records, mut kinds) = (0, BTreeMap::<&str, u32>::new());
     for group in seeds.chunks(GROUP) {
@@ -142,7 +194,7 @@ async fn interleavings_arrive_exactly(kind: Kind, options: Options) {
             .iter()
             .map(|seed| Arc::new(Script::new(*seed, STEPS)))
             .collect();
-        collector = live(&rig, collector, &scripts, &mut rng).await;
+        life.group(&scripts, &mut rng).await;
         let seen = topic::read(&rig.emulator, PROJECT, TOPIC);
         let mut conn = rig.server.connect().await.expect("a connection");
         for script in &scripts {
@@ -160,6 +212,7 @@ async fn interleavings_arrive_exactly(kind: Kind, options: Options) {
         }
         records = seen.len();
     }
+    let mut collector = life.collector.lock().await;
     i14_conserved(&collector).await;
     println!("{kind}: {count} interleavings, {records} changes, {kinds:?}");
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
@@ -167,10 +220,10 @@ async fn interleavings_arrive_exactly(kind: Kind, options: Options) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i6_random_interleavings_arrive_exactly_from_mysql() {
-    interleavings_arrive_exactly(Kind::MySql, Options::default()).await;
+    interleavings_arrive_exactly(Kind::MySql, Options::default(), Pace::Following).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i6_random_interleavings_arrive_exactly_from_mariadb() {
-    interleavings_arrive_exactly(Kind::MariaDb, Options::default()).await;
+    interleavings_arrive_exactly(Kind::MariaDb, Options::default(), Pace::Following).await;
 }
