@@ -28,7 +28,7 @@ use crate::pipeline::intake::{CHANNEL_CHUNKS, Intake};
 use crate::pipeline::{Pipeline, Tick};
 use crate::retry::{Disposition, Failure};
 use crate::sink::DataHub;
-use crate::source::{Resume, Source, SourceStatus};
+use crate::source::{History, Learnt, Resume, Source, SourceStatus};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -205,6 +205,10 @@ impl Parts {
             identity: c.identity,
             position: c.position,
         });
+        let learnt = store.read_schemas::<History>()?.map(|schemas| Learnt {
+            identity: schemas.identity,
+            history: schemas.tables,
+        });
         let datahub = Arc::new(DataHub::new(&config.datahub, system_time)?);
         let identity = Arc::new(OnceLock::new());
         let (intake_tick, driver_tick) = (Tick::default(), Tick::default());
@@ -220,6 +224,7 @@ impl Parts {
             config.delivery.delays,
             config.delivery.alarm_attempts,
             resume,
+            learnt,
             source_status,
         );
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);

@@ -80,6 +80,9 @@ pub struct DatabaseConfig {
     pub connect_timeout: Duration,
     /// Where to start without a checkpoint (`START_POSITION`).
     pub start: StartPosition,
+    /// How often every captured table's definition is compared with the server's (`SCHEMA_CHECK_SECONDS`); zero for
+    /// never.
+    pub schema_check: Duration,
 }
 
 /// Where to start when nothing is known (`START_POSITION`).

@@ -23,6 +23,7 @@ use crate::position::{Position, ServerIdentity};
 use crate::record::{Batch, BatchId, Outcome, Probe, Seq, Shard};
 use crate::retry::{Disposition, Failure, Reason};
 use crate::sink::DataHub;
+use crate::source::History;
 use crate::store::Store;
 
 use gauges::Gauges;
@@ -73,6 +74,8 @@ enum Answer {
     Shards(Result<Vec<Shard>, Failure>),
     Persisted {
         position: Position,
+        /// What was written in front of it.
+        learnt: Option<Arc<History>>,
         result: Result<(), Failure>,
     },
     DeadLettered {
@@ -88,6 +91,9 @@ pub struct Pipeline<S> {
     store: Arc<Store>,
     /// Set by the intake before its first chunk: whose positions these are.
     identity: Arc<OnceLock<ServerIdentity>>,
+    /// What is known of the tables and not on disk yet. Written in front of the next checkpoint: one that passes a
+    /// row must never be there without the definition that the row was read with.
+    learnt: Option<Arc<History>>,
     running: FuturesUnordered<BoxFuture<'static, Answer>>,
     puts: CallHealth,
     listings: CallHealth,
@@ -124,6 +130,7 @@ impl<S: Sink> Pipeline<S> {
             sink,
             store,
             identity,
+            learnt: None,
             running: FuturesUnordered::new(),
             puts: CallHealth::default(),
             listings: CallHealth::default(),
@@ -183,6 +190,9 @@ impl<S: Sink> Pipeline<S> {
 
     fn admit(&mut self, arrival: Arrival) {
         self.gauges.decoded(arrival.operations);
+        if let Some(learnt) = arrival.learnt {
+            self.learnt = Some(Arc::new(learnt));
+        }
         let now = self.now();
         self.core.handle_chunk(now, arrival.chunk);
     }
@@ -221,11 +231,18 @@ impl<S: Sink> Pipeline<S> {
                 Box::pin(async move { Answer::Shards(sink.shards().await) })
             }
             Effect::Persist(position) => {
-                let written = position.clone();
-                let written = self.on_disk(move |store, identity| store.write_checkpoint(identity, &written));
+                let (checkpoint, learnt) = (position.clone(), self.learnt.clone());
+                let noted = learnt.clone();
+                let written = self.on_disk(move |store, identity| {
+                    if let Some(history) = noted {
+                        store.write_schemas(identity, &*history)?;
+                    }
+                    store.write_checkpoint(identity, &checkpoint)
+                });
                 Box::pin(async move {
                     Answer::Persisted {
                         position,
+                        learnt,
                         result: written.await,
                     }
                 })
@@ -302,9 +319,23 @@ impl<S: Sink> Pipeline<S> {
                 }
                 self.core.handle_shards(now, result);
             }
-            Answer::Persisted { position, result } => {
+            Answer::Persisted {
+                position,
+                learnt,
+                result,
+            } => {
                 match &result {
-                    Ok(()) => self.saved = Some(position),
+                    Ok(()) => {
+                        self.saved = Some(position);
+                        // Something newer may have come meanwhile.
+                        let is_newest = match (&self.learnt, &learnt) {
+                            (Some(newest), Some(written)) => Arc::ptr_eq(newest, written),
+                            (Some(_), None) | (None, _) => false,
+                        };
+                        if is_newest {
+                            self.learnt = None;
+                        }
+                    }
                     Err(failure) => {
                         self.gauges.retry(failure);
                         report("writing the checkpoint", failure);

@@ -4,6 +4,7 @@
 //! *(transaction, row)*: everything committed before it, plus the first `rows` rows of the transaction
 //! that was open. Pure values: parsing, order, text form, serde. Nothing here reads a server.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -36,6 +37,20 @@ pub struct FilePosition {
     pub file: String,
     /// Offset of the next event, in bytes. `u64`, because OceanBase files outgrow the header's 32 bits.
     pub pos: u64,
+}
+
+impl FilePosition {
+    /// Which of two places of one server comes first; `None` if their files are not of one series.
+    ///
+    /// Files count by their number: `bin.1000000` follows on `bin.999999`.
+    pub fn order(&self, file: &str, pos: u64) -> Option<Ordering> {
+        if self.file == file {
+            return Some(self.pos.cmp(&pos));
+        }
+        let (mine, theirs) = (self.file.rsplit_once('.')?, file.rsplit_once('.')?);
+        let (first, second) = (mine.1.parse::<u64>().ok()?, theirs.1.parse::<u64>().ok()?);
+        (mine.0 == theirs.0).then(|| first.cmp(&second).then(self.pos.cmp(&pos)))
+    }
 }
 
 /// A transaction of which some rows were already handed on.
@@ -398,6 +413,17 @@ mod tests {
             );
             assert_eq!(set(&ranges.to_string()), ranges);
         }
+    }
+
+    #[test]
+    fn files_are_ordered_by_their_number() {
+        let at = |text: &str| text.parse::<FilePosition>().unwrap();
+        let order = |a: &str, b: &str| at(a).order(&at(b).file, at(b).pos);
+        assert_eq!(order("bin.999999:9", "bin.1000000:4"), Some(Ordering::Less));
+        assert_eq!(order("bin.000002:4", "bin.000001:90"), Some(Ordering::Greater));
+        assert_eq!(order("bin.000002:4", "bin.000002:4"), Some(Ordering::Equal));
+        assert_eq!(order("bin.000002:4", "binlog.000002:4"), None);
+        assert_eq!(order("bin:4", "bin.1:4"), None);
     }
 
     #[test]

@@ -114,6 +114,7 @@ impl Reader<'_> {
             start: self
                 .parsed("database.start_position", start_position)
                 .unwrap_or(StartPosition::Latest),
+            schema_check: self.seconds("database.schema_check_seconds"),
         }
     }
 

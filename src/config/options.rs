@@ -122,6 +122,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.heartbeat_seconds", "DATABASE_HEARTBEAT_SECONDS", "10", Kind::Seconds(1, 15), "How often an idle database says that it is alive; three of them missed and the connection is given up."),
     opt!("database.connect_timeout_seconds", "DATABASE_CONNECT_TIMEOUT_SECONDS", "10", Kind::Seconds(1, 60), "Limit for connecting, and for each query."),
     opt!("database.start_position", "START_POSITION", "latest", Kind::Text, "Where to start without a checkpoint: `latest`, `earliest`, `gtid:<set>`, `file:<name>:<pos>`, `timestamp:<RFC 3339>`."),
+    opt!("database.schema_check_seconds", "SCHEMA_CHECK_SECONDS", "60", Kind::Seconds(0, 86_400), "How often every captured table's definition is compared with the server's, to find changes that the binlog does not announce; 0 for never."),
 
     opt!("datahub.endpoint", "DATAHUB_ENDPOINT", required, Kind::Text, "URL of the service: `https://` or `http://`, host, optional port."),
     opt!("datahub.access_id", "DATAHUB_ACCESS_ID", required, Kind::Secret, "AccessKey id."),

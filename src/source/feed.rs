@@ -14,7 +14,8 @@ use crate::source::decode::query::Definition;
 use crate::source::decode::{self, Header, Meaning};
 use crate::source::rows::{DecodeError, RowPair, Rows, RowsEvent};
 use crate::source::schema::TableDefinition;
-use crate::source::tables::{Mapped, Need, Tables};
+use crate::source::schema::history::{History, Point, Touch};
+use crate::source::tables::{Doubt, Mapped, Need, Tables};
 use crate::source::transaction::{Act, Tracker};
 
 /// What an event led to.
@@ -36,6 +37,8 @@ pub enum Fed {
         definition: Definition,
         /// Whether the position moved as well.
         boundary: bool,
+        /// Tables that may have been read with a definition from behind the statement.
+        doubts: Vec<Doubt>,
     },
 }
 
@@ -113,6 +116,26 @@ impl<'a> Iterator for Images<'a, '_> {
     }
 }
 
+/// Where the last event begins.
+fn at(tracker: &Tracker) -> Point<'_> {
+    let (file, pos) = tracker.event_at();
+    Point {
+        file,
+        pos,
+        gtid_set: tracker.gtid_set(),
+    }
+}
+
+/// Where the last event ends.
+fn behind(tracker: &Tracker) -> Point<'_> {
+    let (file, pos) = tracker.read_to();
+    Point {
+        file,
+        pos,
+        gtid_set: tracker.gtid_set(),
+    }
+}
+
 fn rows_of(mapped: &Mapped) -> String {
     format!("a rows event of table {}", mapped.map.id)
 }
@@ -136,11 +159,11 @@ fn prepared_only(transaction: &str, table: &TableId) -> Failure {
 }
 
 impl Feed {
-    /// Starts where `tracker` does.
-    pub fn new(tracker: Tracker, filter: TableFilter) -> Self {
+    /// Starts where `tracker` does, with what an earlier run learnt of the tables.
+    pub fn new(tracker: Tracker, filter: TableFilter, history: History) -> Self {
         Self {
             tracker,
-            tables: Tables::default(),
+            tables: Tables::new(history),
             filter,
             pending: None,
             meta: SourceMeta {
@@ -200,14 +223,20 @@ impl Feed {
                 Fed::Quiet
             }
             Act::Definition { definition, boundary } => {
-                if let Meaning::Query { text, .. } = meaning
-                    && definition != Definition::Truncate
-                {
-                    self.tables.changed(text);
+                let doubts = match meaning {
+                    Meaning::Query { text, .. } if definition != Definition::Truncate => {
+                        self.tables
+                            .changed(text, behind(&self.tracker), u64::from(header.timestamp))
+                    }
+                    _ => Vec::new(),
+                };
+                Fed::Definition {
+                    definition,
+                    boundary,
+                    doubts,
                 }
-                Fed::Definition { definition, boundary }
             }
-            Act::TableMap => match self.tables.map(body, &self.filter) {
+            Act::TableMap => match self.tables.map(body, &self.filter, at(&self.tracker)) {
                 Ok(Need::Nothing) => Fed::Quiet,
                 Ok(Need::Definition(id)) => Fed::Needs(id),
                 Err(error) => return Err(undecodable(&error, "the table map", &self.place())),
@@ -216,13 +245,38 @@ impl Feed {
         })
     }
 
-    /// Answers [`Fed::Needs`].
+    /// Answers [`Fed::Needs`] with what the server said at `read_at`, seconds since 1970.
     ///
     /// # Errors
     /// If the table is gone, cannot be read, or contradicts the binlog.
-    pub fn define(&mut self, definition: Option<TableDefinition>) -> Result<(), Failure> {
-        let place = self.place();
-        self.tables.define(definition, &place)
+    pub fn define(&mut self, definition: Option<TableDefinition>, read_at: u64) -> Result<(), Failure> {
+        self.tables.define(definition, read_at, at(&self.tracker))
+    }
+
+    /// Answers [`Fed::Needs`] from before the last statement, if it is safe; see [`Tables::recall`].
+    pub fn recall(&mut self) -> bool {
+        self.tables.recall(at(&self.tracker))
+    }
+
+    /// The tables, to ask.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The definition that rows of a table are read with from here on.
+    pub fn in_force(&self, id: &TableId) -> Option<Arc<TableDefinition>> {
+        self.tables.in_force(id, behind(&self.tracker))
+    }
+
+    /// A table was changed without a statement: it is read with what the server says from here on.
+    pub fn forget(&mut self, id: &TableId) {
+        self.tables.forget(id, behind(&self.tracker), Touch::ANYTHING);
+    }
+
+    /// What was learnt of the tables since the last call, to be kept together with [`position`](Self::position).
+    pub fn learnt(&mut self) -> Option<History> {
+        let tracker = &self.tracker;
+        self.tables.learnt(|| tracker.position())
     }
 
     /// Looks at a rows event, and passes over what was handed on before a cut.

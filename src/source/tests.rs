@@ -34,6 +34,7 @@ fn config(port: u16) -> DatabaseConfig {
         heartbeat: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(5),
         start: StartPosition::Earliest,
+        schema_check: Duration::ZERO,
     }
 }
 
@@ -43,7 +44,7 @@ fn source(config: DatabaseConfig, resume: Option<Resume>) -> (Source, watch::Rec
         base: Duration::from_millis(50),
         cap: Duration::from_secs(1),
     };
-    (Source::new(config, delays, 3, resume, sender), receiver)
+    (Source::new(config, delays, 3, resume, None, sender), receiver)
 }
 
 fn show(event: &ChangeEvent<'_>) -> String {

@@ -27,7 +27,11 @@ fn filter() -> TableFilter {
 }
 
 fn feed_at(flavour: Flavour, position: Position) -> Feed {
-    Feed::new(Tracker::new(flavour, position, false, None), filter())
+    Feed::new(
+        Tracker::new(flavour, position, false, None),
+        filter(),
+        History::default(),
+    )
 }
 
 fn at(file: &str, pos: u64, gtid_set: Option<GtidSet>) -> Position {
@@ -45,7 +49,7 @@ fn at(file: &str, pos: u64, gtid_set: Option<GtidSet>) -> Position {
 fn step(feed: &mut Feed, event: &Sample, most: usize, rows: &mut Vec<String>) -> Result<Fed, Failure> {
     let fed = feed.event(&event.header, &event.body)?;
     match &fed {
-        Fed::Needs(id) => feed.define(sample::definition(id))?,
+        Fed::Needs(id) => feed.define(sample::definition(id), 0)?,
         Fed::Rows => {
             let mut left = most;
             let stopped = feed.rows(&event.header, &event.body, |change| {
@@ -139,6 +143,7 @@ fn rows_that_may_still_be_rolled_back_are_refused() {
     let mut feed = Feed::new(
         Tracker::new(Flavour::MariaDb, at(RECORDED, 4, None), false, None),
         others,
+        History::default(),
     );
     play(&mut feed, &sample::recorded_with_xa(), &mut Vec::new()).expect("other tables do not care");
 }
@@ -356,7 +361,7 @@ fn i6_a_table_that_is_gone_or_different_halts() {
             fed = feed.event(&event.header, &event.body).unwrap();
         }
         assert!(matches!(fed, Fed::Needs(_)));
-        let failure = feed.define(definition).unwrap_err();
+        let failure = feed.define(definition, 0).unwrap_err();
         assert_eq!(failure.reason.code, code);
         assert!(failure.reason.message.contains("shop.made"), "{failure}");
     }
@@ -368,7 +373,11 @@ fn filtered_tables_never_ask_for_a_definition() {
     made.transaction(5, &[1, 2]);
     let filter = TableFilter::parse("elsewhere", "*").unwrap();
     let position = at("a", 4, Some(read_before(4)));
-    let mut feed = Feed::new(Tracker::new(Flavour::MySql, position, false, None), filter);
+    let mut feed = Feed::new(
+        Tracker::new(Flavour::MySql, position, false, None),
+        filter,
+        History::default(),
+    );
     let mut rows = Vec::new();
     play(&mut feed, &made.events, &mut rows).unwrap();
     assert_eq!(rows, ["c filtered", "c filtered"]);
@@ -390,7 +399,11 @@ fn uncaptured_rows_are_counted_even_where_columns_are_left_out() {
         let filter = TableFilter::parse(schemas, "*").unwrap();
         let tracker = Tracker::new(Flavour::MySql, at("a", 4, Some(read_before(4))), false, None);
         let mut rows = Vec::new();
-        let outcome = play(&mut Feed::new(tracker, filter), &made.events, &mut rows);
+        let outcome = play(
+            &mut Feed::new(tracker, filter, History::default()),
+            &made.events,
+            &mut rows,
+        );
         (rows.len(), outcome.err().map(|failure| failure.reason.code))
     };
     assert_eq!(read("elsewhere"), (3, None));
