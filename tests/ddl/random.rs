@@ -218,6 +218,11 @@ async fn interleavings_arrive_exactly(kind: Kind, options: Options, pace: Pace) 
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
 
+/// Table maps name the columns: the collector may be as late as it likes.
+fn named() -> Options {
+    Options::default().arg("--binlog-row-metadata=FULL")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i6_random_interleavings_arrive_exactly_from_mysql() {
     interleavings_arrive_exactly(Kind::MySql, Options::default(), Pace::Following).await;
@@ -226,4 +231,14 @@ async fn i6_random_interleavings_arrive_exactly_from_mysql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i6_random_interleavings_arrive_exactly_from_mariadb() {
     interleavings_arrive_exactly(Kind::MariaDb, Options::default(), Pace::Following).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_random_interleavings_arrive_late_and_exactly_from_mysql() {
+    interleavings_arrive_exactly(Kind::MySql, named(), Pace::Free).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_random_interleavings_arrive_late_and_exactly_from_mariadb() {
+    interleavings_arrive_exactly(Kind::MariaDb, named(), Pace::Free).await;
 }
