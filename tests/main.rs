@@ -17,6 +17,8 @@ mod relay;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod sdk;
 #[cfg(test)]
 mod secrecy;

@@ -156,7 +156,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("logging.format", "LOG_FORMAT", "text", Kind::Choice(&["text", "json"]), "Lines for people, or one JSON object a line."),
     opt!("logging.dir", "LOG_DIR", unset, Kind::Path, "Directory of daily log files, beside standard output; none if unset."),
 
-    opt!("process.data_dir", "DATA_DIR", "./data", Kind::Path, "Directory of the checkpoint and the dead letters."),
+    opt!("process.data_dir", "DATA_DIR", "./data", Kind::Path, "Directory of the checkpoint, the tables' definitions and the dead letters."),
     opt!("process.shutdown_timeout_seconds", "SHUTDOWN_TIMEOUT_SECONDS", "25", Kind::Seconds(1, 600), "Longest time that a clean stop may take."),
     opt!("process.exit_on_halt", "EXIT_ON_HALT", "false", Kind::Flag, "End the process with exit code 1 when only a person can help, instead of staying up and not ready."),
     opt!("process.extra_java_opts", "EXTRA_JAVA_OPTS", unset, Kind::Text, "Accepted and ignored: there is no JVM."),

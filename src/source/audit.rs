@@ -41,9 +41,9 @@ struct Suspect {
 /// What a look at a table came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// All is well, or there is nothing to compare.
+    /// All is well, or it is too early to say.
     Fine,
-    /// A difference: [`Audit::head`] has to be told where the binlog ends now.
+    /// A new difference: [`Audit::head`] has to be told where the binlog ends now.
     Suspicious,
     /// The table was changed, and the binlog does not say so.
     Unannounced {
@@ -91,9 +91,10 @@ impl Audit {
                         differences,
                     }
                 }
-                _ => Finding::Suspicious,
+                Some(_) => Finding::Fine,
+                None => Finding::Suspicious,
             },
-            _ => {
+            Some(_) | None => {
                 let head = None;
                 look.suspect = Some(Suspect { used, seen, head });
                 Finding::Suspicious

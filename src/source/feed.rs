@@ -12,7 +12,7 @@ use crate::position::Position;
 use crate::retry::Failure;
 use crate::source::decode::query::Definition;
 use crate::source::decode::{self, Header, Meaning};
-use crate::source::rows::{DecodeError, RowPair, Rows, RowsEvent};
+use crate::source::rows::{DecodeError, RowPair, Rows, RowsEvent, little_endian};
 use crate::source::schema::TableDefinition;
 use crate::source::schema::history::{History, Point, Touch};
 use crate::source::tables::{Doubt, Mapped, Need, Tables};
@@ -223,13 +223,15 @@ impl Feed {
                 Fed::Quiet
             }
             Act::Definition { definition, boundary } => {
-                let doubts = match meaning {
-                    Meaning::Query { text, .. } if definition != Definition::Truncate => {
-                        self.tables
-                            .changed(text, behind(&self.tracker), u64::from(header.timestamp))
-                    }
-                    _ => Vec::new(),
-                };
+                let mut doubts = Vec::new();
+                if let Meaning::Query { text, .. } = meaning
+                    && definition != Definition::Truncate
+                {
+                    // The header has its beginning, the body how long it took.
+                    let took = body.get(4..8).map_or(0, little_endian);
+                    let executed = u64::from(header.timestamp).saturating_add(took);
+                    doubts = self.tables.changed(text, behind(&self.tracker), executed);
+                }
                 Fed::Definition {
                     definition,
                     boundary,

@@ -65,7 +65,7 @@ impl Touch {
     /// Whether a row that still fits the definition from before must still mean the same: columns were at most
     /// added, or at most dropped, and then their number would be another one.
     pub fn keeps_meaning(self) -> bool {
-        !self.reshapes && !(self.adds && self.drops)
+        !(self.reshapes || self.adds && self.drops)
     }
 
     fn and(self, other: Self) -> Self {
