@@ -114,6 +114,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.password", "DATABASE_PASSWORD", "password", Kind::Secret, "Its password; empty for none."),
     opt!("database.schema", "DATABASE_SCHEMA", "test", Kind::Text, "Databases to capture: names and globs (`*`, `?`), comma separated; `!` excludes."),
     opt!("database.tables", "DATABASE_TABLES", "*", Kind::Text, "Tables to capture: names, globs, `db.table`, comma separated; `!` excludes."),
+    opt!("database.capture_ghost_tables", "CAPTURE_GHOST_TABLES", "false", Kind::Flag, "Relay the copies that gh-ost and pt-online-schema-change make of captured tables (`_x_gho`, `_x_ghc`, `_x_del`, `_x_new`, `_x_old`) as well."),
     opt!("database.tls_mode", "DATABASE_TLS_MODE", "preferred", Kind::Choice(&["disabled", "preferred", "required", "verify_ca", "verify_identity"]), "How the connection is encrypted and what is checked."),
     opt!("database.tls_ca", "DATABASE_TLS_CA", unset, Kind::Path, "PEM file with the accepted authorities; Mozilla's list if unset."),
     opt!("database.tls_cert", "DATABASE_TLS_CERT", unset, Kind::Path, "PEM file with the client's certificate."),

@@ -31,6 +31,8 @@ pub enum Fed {
     Rows,
     /// Answer with [`Feed::define`] before the next event.
     Needs(TableId),
+    /// Rows follow of a ghost table, for the first time: they are left out.
+    Ghost(TableId),
     /// Definitions changed.
     Definition {
         /// How.
@@ -241,6 +243,7 @@ impl Feed {
             Act::TableMap => match self.tables.map(body, &self.filter, at(&self.tracker)) {
                 Ok(Need::Nothing) => Fed::Quiet,
                 Ok(Need::Definition(id)) => Fed::Needs(id),
+                Ok(Need::Mention(id)) => Fed::Ghost(id),
                 Err(error) => return Err(undecodable(&error, "the table map", &self.place())),
             },
             Act::Rows => self.begin_rows(header, body)?,

@@ -7,7 +7,7 @@
 //!
 //! A schema stays the same `Arc` while nothing changed: whoever compiles it may cache by pointer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Tables {
     maps: HashMap<u64, Mapped>,
     schemas: BTreeMap<TableId, Known>,
     history: History,
+    /// Ghost tables that were met and left out.
+    ghosts: BTreeSet<TableId>,
     /// Whether what is read was read before: then the history is asked for every table map.
     replays: bool,
     /// Whether the history changed since it was last handed on.
@@ -62,6 +64,8 @@ pub enum Need {
     Nothing,
     /// The table's definition from the server, see [`Tables::define`].
     Definition(TableId),
+    /// Nothing; but that this ghost table is left out has to be said once.
+    Mention(TableId),
 }
 
 /// A definition that may have been too new for the rows that were read with it: the server was asked after a
@@ -118,8 +122,10 @@ impl Tables {
         }
         let map = TableMap::parse(body)?;
         if !filter.captures(&map.id.db, &map.id.table) {
+            let id = map.id.clone();
             self.put(body.to_vec(), map, None);
-            return Ok(Need::Nothing);
+            let ghost = filter.is_ghost(&id.db, &id.table) && self.met_ghost(&id);
+            return Ok(if ghost { Need::Mention(id) } else { Need::Nothing });
         }
         let (found, learnt) = match self.history.find(&map.id, at) {
             Found::Held(definition) => (Some(definition), None),
@@ -139,6 +145,14 @@ impl Tables {
         let id = map.id.clone();
         self.wanted = Some((body.to_vec(), map));
         Ok(Need::Definition(id))
+    }
+
+    /// Whether this is the first time. Forgets them all when there are too many: to say it twice does no harm.
+    fn met_ghost(&mut self, id: &TableId) -> bool {
+        if self.ghosts.len() >= MAX_MAPS {
+            self.ghosts.clear();
+        }
+        self.ghosts.insert(id.clone())
     }
 
     fn put(&mut self, body: Vec<u8>, map: TableMap, schema: Option<Arc<TableSchema>>) {

@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use harness::collector::Collector;
-use harness::servers::{Kind, Options, SCHEMA};
+use harness::servers::{Kind, Options};
 use harness::workload::Plan;
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::topic;
+use super::{connection, more, topic};
 use crate::rig::{ARRIVED, PROJECT, Rig, STOPPED, TOPIC};
 
 /// Rows on either side of the change.
@@ -327,24 +326,6 @@ async fn write(rig: Arc<Rig>, case: &'static Case, done: Arc<AtomicU64>, stop: A
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     conn.disconnect().await.expect("an end");
-}
-
-async fn connection(rig: &Rig) -> Conn {
-    let mut conn = rig.server.connect().await.expect("a connection");
-    for sql in [format!("USE {SCHEMA}"), "SET NAMES utf8mb4".to_owned()] {
-        conn.query_drop(sql).await.expect("a session");
-    }
-    conn
-}
-
-async fn more(done: &AtomicU64, rows: u64) {
-    let wanted = done.load(Ordering::Acquire) + rows;
-    let written = async {
-        while done.load(Ordering::Acquire) < wanted {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(ARRIVED, written).await.expect("rows");
 }
 
 async fn run(rig: Arc<Rig>, collector: Arc<Mutex<Collector>>, case: &'static Case) {

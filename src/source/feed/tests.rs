@@ -62,7 +62,7 @@ fn step(feed: &mut Feed, event: &Sample, most: usize, rows: &mut Vec<String>) ->
             });
             assert_eq!(stopped.is_err(), feed.has_rows());
         }
-        Fed::Quiet | Fed::Boundary | Fed::Heartbeat | Fed::Definition { .. } => {}
+        Fed::Quiet | Fed::Boundary | Fed::Heartbeat | Fed::Ghost(_) | Fed::Definition { .. } => {}
     }
     Ok(fed)
 }

@@ -24,7 +24,7 @@ fn ask(tables: &mut Tables, body: &[u8]) -> bool {
 fn ask_at(tables: &mut Tables, body: &[u8], pos: u64) -> bool {
     let filter = TableFilter::parse("shop", "*").unwrap();
     match tables.map(body, &filter, at(pos)).unwrap() {
-        Need::Nothing => false,
+        Need::Nothing | Need::Mention(_) => false,
         Need::Definition(id) => {
             tables.define(sample::definition(&id), 0, at(pos)).unwrap();
             true
