@@ -33,7 +33,7 @@ use crate::pipeline::{Pipeline, Tick};
 use crate::record::TopicSchema;
 use crate::retry::{Disposition, Failure};
 use crate::sink::DataHub;
-use crate::source::{Source, SourceStatus};
+use crate::source::{History, Learnt, Source, SourceStatus};
 use crate::store::{Checkpoint, Store};
 use crate::telemetry::Metrics;
 
@@ -210,6 +210,10 @@ impl Parts {
         if let Some(checkpoint) = &checkpoint {
             tracing::info!(position = %checkpoint.position, "found a checkpoint");
         }
+        let learnt = store.read_schemas::<History>()?.map(|schemas| Learnt {
+            identity: schemas.identity,
+            history: schemas.tables,
+        });
         let datahub = Arc::new(DataHub::new(&config.datahub, system_time)?);
         let identity = Arc::new(OnceLock::new());
         let (intake_tick, driver_tick) = (Tick::default(), Tick::default());
@@ -224,6 +228,7 @@ impl Parts {
             config.database.clone(),
             config.delivery.delays,
             config.delivery.alarm_attempts,
+            learnt,
             source_status,
         )
         .for_records(config.records.clone());

@@ -85,6 +85,9 @@ pub struct DatabaseConfig {
     pub types: TypePolicy,
     /// Where to start without a checkpoint (`START_POSITION`).
     pub start: StartPosition,
+    /// How often every captured table's definition is compared with the server's (`SCHEMA_CHECK_SECONDS`); zero for
+    /// never.
+    pub schema_check: Duration,
 }
 
 /// `TYPE_POLICY`.

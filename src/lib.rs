@@ -20,7 +20,7 @@
 //! | I6 | a row is decoded only with the table map and schema in force at its position, or is an error | [`source::decode`] |
 //! | I7 | a reconnect continues at exactly the next row, proven by a fingerprint | [`source`] |
 //! | I8 | one row change becomes one record with a stable id, or one counted filter decision | [`encode`] |
-//! | I9 | a checkpoint file is the old one or the new one; damaged, newer and foreign ones stop the start | [`store`] |
+//! | I9 | a checkpoint (and a history) is the old one or the new one; damaged, newer and foreign ones stop the start | [`store`] |
 //! | I10 | every failure has exactly one disposition; unknown means retry, never drop | [`sink::outcome`], [`retry`] |
 //! | I11 | what is signed is what is sent; a batch fits the service's limits | [`sink::wire`], [`sink::sign`] |
 //! | I12 | no socket opens before the whole configuration is valid; a secret is never printed | [`config`] |

@@ -24,6 +24,7 @@ use crate::position::{Position, ServerIdentity};
 use crate::record::{Batch, BatchId, Outcome, Probe, RecordId, Seq, Shard};
 use crate::retry::{Disposition, Failure, Reason};
 use crate::sink::DataHub;
+use crate::source::History;
 use crate::store::Store;
 
 use gauges::Gauges;
@@ -74,6 +75,8 @@ enum Answer {
     Shards(Result<Vec<Shard>, Failure>),
     Persisted {
         position: Position,
+        /// What was written in front of it.
+        learnt: Option<Arc<History>>,
         result: Result<(), Failure>,
     },
     DeadLettered {
@@ -90,6 +93,9 @@ pub struct Pipeline<S> {
     /// Set by the intake before its first chunk: whose positions these are.
     identity: Arc<OnceLock<ServerIdentity>>,
     topic_created_s: Option<u64>,
+    /// What is known of the tables and not on disk yet. Written in front of the next checkpoint: one that passes a
+    /// row must never be there without the definition that the row was read with.
+    learnt: Option<Arc<History>>,
     running: FuturesUnordered<BoxFuture<'static, Answer>>,
     puts: CallHealth,
     listings: CallHealth,
@@ -127,6 +133,7 @@ impl<S: Sink> Pipeline<S> {
             store,
             identity,
             topic_created_s: None,
+            learnt: None,
             running: FuturesUnordered::new(),
             puts: CallHealth::default(),
             listings: CallHealth::default(),
@@ -198,6 +205,9 @@ impl<S: Sink> Pipeline<S> {
         if let Some(server) = self.identity.get() {
             self.core.handle_server(server);
         }
+        if let Some(learnt) = arrival.learnt {
+            self.learnt = Some(Arc::new(learnt));
+        }
         let now = self.now();
         self.core.handle_chunk(now, arrival.chunk);
     }
@@ -236,12 +246,18 @@ impl<S: Sink> Pipeline<S> {
                 Box::pin(async move { Answer::Shards(sink.shards().await) })
             }
             Effect::Persist(position) => {
-                let (written, created_s) = (position.clone(), self.topic_created_s);
-                let written = self
-                    .on_disk(move |store, identity| store.write_checkpoint(identity, &written, created_s));
+                let (checkpoint, learnt) = (position.clone(), self.learnt.clone());
+                let (noted, created_s) = (learnt.clone(), self.topic_created_s);
+                let written = self.on_disk(move |store, identity| {
+                    if let Some(history) = noted {
+                        store.write_schemas(identity, &*history)?;
+                    }
+                    store.write_checkpoint(identity, &checkpoint, created_s)
+                });
                 Box::pin(async move {
                     Answer::Persisted {
                         position,
+                        learnt,
                         result: written.await,
                     }
                 })
@@ -318,9 +334,23 @@ impl<S: Sink> Pipeline<S> {
                 }
                 self.core.handle_shards(now, result);
             }
-            Answer::Persisted { position, result } => {
+            Answer::Persisted {
+                position,
+                learnt,
+                result,
+            } => {
                 match &result {
-                    Ok(()) => self.saved = Some(position),
+                    Ok(()) => {
+                        self.saved = Some(position);
+                        // Something newer may have come meanwhile.
+                        let is_newest = match (&self.learnt, &learnt) {
+                            (Some(newest), Some(written)) => Arc::ptr_eq(newest, written),
+                            (Some(_), None) | (None, _) => false,
+                        };
+                        if is_newest {
+                            self.learnt = None;
+                        }
+                    }
                     Err(failure) => {
                         self.gauges.retry(failure);
                         report("writing the checkpoint", failure);

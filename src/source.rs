@@ -6,6 +6,7 @@
 //! is buffered here but the one rows event being handed on.
 
 pub mod asking;
+pub mod audit;
 pub mod captured;
 pub mod connection;
 pub mod decode;
@@ -41,7 +42,9 @@ use crate::position::{Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure};
 use feed::Feed;
 use opening::Opened;
-use preflight::Severity;
+use preflight::{ServerFacts, Severity};
+pub use schema::history::History;
+use schema::history::{Beginning, Fate};
 use status::Publisher;
 pub use status::{SourceState, SourceStatus};
 use streaming::Streaming;
@@ -56,6 +59,15 @@ pub struct Resume {
     pub identity: ServerIdentity,
     /// Everything before it was handed on.
     pub position: Position,
+}
+
+/// What an earlier run learnt of the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learnt {
+    /// The server that its places belong to.
+    pub identity: ServerIdentity,
+    /// What held where.
+    pub history: History,
 }
 
 /// What the source has for the driver.
@@ -85,6 +97,8 @@ pub struct Source {
     delays: Delays,
     alarm_attempts: u32,
     known: Option<(ServerIdentity, Position)>,
+    /// Until the first server was examined.
+    learnt: Option<Learnt>,
     feed: Option<Feed>,
     records: Arc<RecordsConfig>,
     state: State,
@@ -102,11 +116,13 @@ pub struct Source {
 impl Source {
     /// A source that will connect at the first [`next`](Self::next).
     ///
-    /// `alarm_attempts`: refused passwords in a row after which it halts.
+    /// `alarm_attempts`: refused passwords in a row after which it halts. `learnt`: what an earlier run knew of the
+    /// tables.
     pub fn new(
         config: DatabaseConfig,
         delays: Delays,
         alarm_attempts: u32,
+        learnt: Option<Learnt>,
         status: watch::Sender<SourceStatus>,
     ) -> Self {
         Self {
@@ -114,6 +130,7 @@ impl Source {
             delays,
             alarm_attempts,
             known: None,
+            learnt,
             feed: None,
             records: Arc::default(),
             state: State::Idle,
@@ -220,6 +237,12 @@ impl Source {
         }
     }
 
+    /// What is known of the tables if that changed since the last call: to be kept no later than
+    /// [`position`](Self::position).
+    pub fn learnt(&mut self) -> Option<History> {
+        self.feed.as_mut().and_then(Feed::learnt)
+    }
+
     /// The server at the other end, once it was examined.
     pub fn identity(&self) -> Option<&ServerIdentity> {
         self.known.as_ref().map(|(identity, _)| identity)
@@ -252,10 +275,12 @@ impl Source {
             }
         }
         tracing::info!(server = %flavour, version = opened.facts.version, position = %begin.position, "reading the binlog");
+        let resumed = self.known.is_some();
         self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
         if self.feed.is_none() {
+            let history = self.history(&opened.facts, &begin.position, resumed);
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
-            let tables = Tables::new(self.config.types, opened.facts.left_out.clone());
+            let tables = Tables::new(history, self.config.types, opened.facts.left_out.clone());
             let mut feed = Feed::new(tracker, self.config.tables.clone(), tables);
             feed.emit(self.records.emits);
             self.feed = Some(feed);
@@ -267,8 +292,35 @@ impl Source {
             opened.asking,
             flavour,
             self.config.heartbeat,
+            self.config.schema_check,
             begin.proven,
         )));
+    }
+
+    /// What an earlier run learnt, as it holds for this server and this start.
+    fn history(&mut self, facts: &ServerFacts, start: &Position, resumed: bool) -> History {
+        let Some(Learnt {
+            identity,
+            mut history,
+        }) = self.learnt.take()
+        else {
+            return History::default();
+        };
+        let fate = history.begin(Beginning {
+            start,
+            resumed,
+            same_server: opening::is_same(&identity, &facts.identity),
+            oldest: &facts.oldest,
+            head: &facts.head,
+            executed: facts.gtid_executed.as_ref(),
+        });
+        if fate == Fate::Dropped {
+            tracing::warn!(
+                code = "schema_history_foreign",
+                "the definitions learnt earlier belong to another binlog; they are read from the server, as it has them now"
+            );
+        }
+        history
     }
 
     /// Decides between another try and a halt.

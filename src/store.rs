@@ -1,27 +1,35 @@
-//! What survives the process: the checkpoint and the dead letters, in `DATA_DIR`.
+//! What survives the process: the checkpoint, the tables' definitions and the dead letters, in `DATA_DIR`.
 //!
 //! Owns I9: a checkpoint file is the old one or the new one, and one that is damaged, written by a newer
 //! version or made for another group is refused, never guessed at. The only code that renames or fsyncs.
 //! It does not decide what to write or when (`delivery`), nor whether a checkpoint fits the server
-//! (`delivery/resume.rs`).
-//!
-//! A checkpoint is one header line, `cdc-collector checkpoint 1 <crc32>`, and one JSON object that a person can
-//! read. It is replaced by write to a temporary file → fsync → rename → fsync of the directory: a rename is
-//! atomic, but without the two fsyncs a power cut may leave an empty file under the final name.
+//! (`source/opening.rs`). What the definitions look like is the source's business (`source/schema/history.rs`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::position::{Position, ServerIdentity};
 use crate::record::{Layout, Record};
 use crate::retry::{Failure, Reason};
 
-const MAGIC: &str = "cdc-collector checkpoint";
-const FORMAT: u32 = 1;
+mod document;
+
+use document::{Defect, Form};
+
+const CHECKPOINT: Form = Form {
+    magic: "cdc-collector checkpoint",
+    format: 1,
+};
+
+const SCHEMAS: Form = Form {
+    magic: "cdc-collector schemas",
+    format: 1,
+};
 
 /// A position and the history it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +43,17 @@ pub struct Checkpoint {
     /// When that topic was created, seconds since 1970, if the service said so.
     #[serde(default)]
     pub topic_created_s: Option<u64>,
+}
+
+/// What was learnt of the tables, and the server that its places belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schemas<T> {
+    /// The group that wrote it (`DATAHUB_CONSUMER_GROUP`).
+    pub group: String,
+    /// The server whose binlog the places are in.
+    pub identity: ServerIdentity,
+    /// As the source wrote it.
+    pub tables: T,
 }
 
 /// One record that the service can never store, as a line of the dead-letter file.
@@ -64,6 +83,7 @@ pub struct Store {
     dir: PathBuf,
     group: String,
     checkpoint: PathBuf,
+    schemas: PathBuf,
     dead_letters: PathBuf,
     /// Held open for its advisory lock: two collectors on one directory would overwrite each other.
     _lock: File,
@@ -104,6 +124,7 @@ impl Store {
         }
         let store = Self {
             checkpoint: dir.join(format!("{name}.checkpoint")),
+            schemas: dir.join(format!("{name}.schemas")),
             dead_letters: dir.join(format!("{name}.dead-letters.jsonl")),
             dir: dir.to_owned(),
             group: group.to_owned(),
@@ -119,21 +140,18 @@ impl Store {
     /// A halt: the file cannot be read, is damaged, is of a newer format, or belongs to another group.
     pub fn read_checkpoint(&self) -> Result<Option<Checkpoint>, Failure> {
         let path = self.checkpoint.display();
-        let bytes = match fs::read(&self.checkpoint) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => {
-                return Err(Failure::halt(
-                    "checkpoint_unreadable",
-                    format!("the checkpoint {path} cannot be read: {e}"),
-                    "make the file readable for the collector's user",
-                ));
-            }
-        };
-        let checkpoint = parse(&bytes).map_err(|defect| match defect {
+        let checkpoint: Option<Checkpoint> = CHECKPOINT.read(&self.checkpoint).map_err(|defect| match defect {
+            Defect::Unreadable(e) => Failure::halt(
+                "checkpoint_unreadable",
+                format!("the checkpoint {path} cannot be read: {e}"),
+                "make the file readable for the collector's user",
+            ),
             Defect::Newer(format) => Failure::halt(
                 "checkpoint_newer_format",
-                format!("the checkpoint {path} has format {format}; this version reads up to {FORMAT}"),
+                format!(
+                    "the checkpoint {path} has format {format}; this version reads up to {}",
+                    CHECKPOINT.format
+                ),
                 "run the version that wrote it, or a later one",
             ),
             Defect::Damaged(what) => Failure::halt(
@@ -143,6 +161,9 @@ impl Store {
                  to be delivered",
             ),
         })?;
+        let Some(checkpoint) = checkpoint else {
+            return Ok(None);
+        };
         if checkpoint.group != self.group {
             return Err(Failure::halt(
                 "checkpoint_other_group",
@@ -172,8 +193,8 @@ impl Store {
             position: position.clone(),
             topic_created_s,
         };
-        format(&checkpoint)
-            .and_then(|bytes| self.replace_checkpoint(&bytes))
+        CHECKPOINT
+            .write(&self.dir, &self.checkpoint, &checkpoint)
             .map_err(|e| {
                 let path = self.checkpoint.display();
                 Failure::retry(
@@ -183,14 +204,66 @@ impl Store {
             })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that renames")]
-    fn replace_checkpoint(&self, bytes: &[u8]) -> io::Result<()> {
-        let temporary = temporary(&self.checkpoint);
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.checkpoint)?;
-        File::open(&self.dir)?.sync_all()
+    /// Reads what was learnt of the tables; `None` if there has never been anything.
+    ///
+    /// # Errors
+    /// A halt: the file cannot be read, is damaged, is of a newer format, or belongs to another group. To go on
+    /// without it would be to read rows with definitions that may be newer than they are.
+    pub fn read_schemas<T: DeserializeOwned>(&self) -> Result<Option<Schemas<T>>, Failure> {
+        /// Removing the file is safe only where nothing was altered that is still to be read.
+        const WITHOUT: &str = "restore the file from a copy; or remove it if no captured table was altered since the \
+             checkpoint was written";
+        let path = self.schemas.display();
+        let schemas: Option<Schemas<T>> = SCHEMAS.read(&self.schemas).map_err(|defect| match defect {
+            Defect::Unreadable(e) => Failure::halt(
+                "schema_history_unreadable",
+                format!("the tables' definitions {path} cannot be read: {e}"),
+                "make the file readable for the collector's user",
+            ),
+            Defect::Newer(format) => Failure::halt(
+                "schema_history_newer_format",
+                format!(
+                    "the tables' definitions {path} have format {format}; this version reads up to {}",
+                    SCHEMAS.format
+                ),
+                "run the version that wrote them, or a later one",
+            ),
+            Defect::Damaged(what) => Failure::halt(
+                "schema_history_corrupt",
+                format!("the tables' definitions {path} are damaged: {what}"),
+                WITHOUT,
+            ),
+        })?;
+        match schemas {
+            Some(schemas) if schemas.group != self.group => Err(Failure::halt(
+                "schema_history_other_group",
+                format!(
+                    "the tables' definitions {path} belong to group {}, not {}",
+                    schemas.group, self.group
+                ),
+                "set DATAHUB_CONSUMER_GROUP to the group that wrote them, or use another DATA_DIR",
+            )),
+            schemas => Ok(schemas),
+        }
+    }
+
+    /// Replaces what was learnt of the tables and returns once it would survive a power cut. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Retryable, code `schema_history_write`: what was there before is still in place.
+    pub fn write_schemas<T: Serialize>(&self, identity: &ServerIdentity, tables: &T) -> Result<(), Failure> {
+        let schemas = Schemas {
+            group: self.group.clone(),
+            identity: identity.clone(),
+            tables,
+        };
+        SCHEMAS.write(&self.dir, &self.schemas, &schemas).map_err(|e| {
+            let path = self.schemas.display();
+            Failure::retry(
+                "schema_history_write",
+                format!("the tables' definitions {path} cannot be written: {e}"),
+            )
+        })
     }
 
     /// Appends a record to the dead-letter file and returns once it would survive a power cut. Blocks on the disk.
@@ -285,58 +358,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-enum Defect {
-    Newer(u32),
-    Damaged(String),
-}
-
-fn format(checkpoint: &Checkpoint) -> io::Result<Vec<u8>> {
-    let body = serde_json::to_string(checkpoint).map_err(io::Error::other)?;
-    Ok(format!(
-        "{MAGIC} {FORMAT} {:08x}\n{body}\n",
-        crc32fast::hash(body.as_bytes())
-    )
-    .into_bytes())
-}
-
-fn parse(bytes: &[u8]) -> Result<Checkpoint, Defect> {
-    let damaged = |what: &str| Defect::Damaged(what.to_owned());
-    let text = std::str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
-    let (header, rest) = text
-        .split_once('\n')
-        .ok_or_else(|| damaged("its header line is cut short"))?;
-    let mut words = header
-        .strip_prefix(MAGIC)
-        .ok_or_else(|| damaged("its header line is missing"))?
-        .split(' ');
-    let (Some(""), Some(version), Some(crc), None) = (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(damaged("its header line is malformed"));
-    };
-    let version: u32 = version
-        .parse()
-        .map_err(|_| damaged("its format number is malformed"))?;
-    if version > FORMAT {
-        return Err(Defect::Newer(version));
-    }
-    if version != FORMAT {
-        return Err(damaged("its format number was never used"));
-    }
-    let body = rest
-        .strip_suffix('\n')
-        .ok_or_else(|| damaged("its last line is cut short"))?;
-    if crc != format!("{:08x}", crc32fast::hash(body.as_bytes())) {
-        return Err(damaged("its checksum does not match"));
-    }
-    serde_json::from_str(body).map_err(|e| Defect::Damaged(e.to_string()))
-}
-
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    PathBuf::from(name)
 }
 
 /// A group's name as a file name: what is not a letter, digit, `-` or `_` becomes `_`, and a checksum keeps

@@ -5,6 +5,8 @@ mod bad_input;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod ddl;
+#[cfg(test)]
 mod envelopes;
 #[cfg(test)]
 mod faults;
@@ -20,6 +22,8 @@ mod relay;
 mod resume;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod sdk;
 #[cfg(test)]

@@ -34,6 +34,7 @@ fn config(server: &Server, login: Login) -> DatabaseConfig {
         connect_timeout: TIMEOUT,
         types: TypePolicy::Halt,
         start: StartPosition::Latest,
+        schema_check: Duration::ZERO,
     }
 }
 

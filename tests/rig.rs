@@ -94,10 +94,18 @@ impl Rig {
             // Files sort by name: their numbers are padded.
             matches!(reached, (Some(f), Some(p)) if (f, p) >= (file.as_str(), pos)) && position["rows"] == 0
         };
-        collector
-            .wait_health("checkpoint at the end of the binlog", ARRIVED, there)
+        // A halt is an answer too: it never gets there.
+        let ended = |health: &serde_json::Value| health["status"] == "halted" || there(health);
+        let health = collector
+            .wait_health("checkpoint at the end of the binlog", ARRIVED, ended)
             .await
             .expect("to catch up");
+        assert_ne!(
+            health["status"],
+            "halted",
+            "{health}\n{}",
+            collector.output().tail()
+        );
     }
 
     /// What the oracle says of everything committed so far.

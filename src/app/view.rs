@@ -278,10 +278,7 @@ impl View {
         };
         Components {
             source: source_component(source),
-            schema: Component {
-                state: "ok".to_owned(),
-                ..Component::default()
-            },
+            schema: schema_component(source),
             datahub: DatahubComponent {
                 component: Component {
                     state: datahub_state.to_owned(),
@@ -336,6 +333,15 @@ fn source_component(source: &SourceStatus) -> Component {
         state: state.to_owned(),
         progress_age_seconds: source.last_received.map(age),
         last_error: error.and_then(|reason| last_error(reason, source.since)),
+    }
+}
+
+fn schema_component(source: &SourceStatus) -> Component {
+    let alarm = source.schema_alarm.as_ref();
+    Component {
+        state: alarm.map_or("ok", |_| "in_doubt").to_owned(),
+        progress_age_seconds: None,
+        last_error: alarm.and_then(|(reason, at)| last_error(reason, *at)),
     }
 }
 

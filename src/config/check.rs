@@ -124,12 +124,13 @@ impl Reader<'_> {
             start: self
                 .parsed("database.start_position", start_position)
                 .unwrap_or(StartPosition::Latest),
+            schema_check: self.seconds("database.schema_check_seconds"),
         }
     }
 
     fn tables(&mut self) -> TableFilter {
         let (schema, tables) = (self.text("database.schema"), self.text("database.tables"));
-        TableFilter::parse(&schema, &tables).unwrap_or_else(|sentences| {
+        let filter = TableFilter::parse(&schema, &tables).unwrap_or_else(|sentences| {
             // A sentence quotes its entry; which of the two lists holds it shows when the first is read alone.
             let in_schema = TableFilter::parse(&schema, "*").err().unwrap_or_default();
             for sentence in sentences {
@@ -142,7 +143,8 @@ impl Reader<'_> {
                 self.problem(key, message, "write entries such as `orders, shop.*, !*_tmp`");
             }
             TableFilter::everything()
-        })
+        });
+        filter.with_ghosts(self.number("database.capture_ghost_tables") == 1)
     }
 
     fn tls(&mut self) -> TlsConfig {

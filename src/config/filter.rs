@@ -11,7 +11,8 @@
 //! Names are compared as the binlog spells them, case-sensitively, as MySQL does on Linux; a server with
 //! `lower_case_table_names=1` spells them in lower case. A name with a comma, a dot, `!`, `*` or `?` in it is
 //! written in backquotes. Databases of the server itself (`mysql`, `information_schema`, …) are captured only
-//! where an entry spells their name out.
+//! where an entry spells their name out. So are the tables that a tool for changes of large tables makes beside a
+//! captured one, see [`TableFilter::is_ghost`].
 
 pub mod columns;
 
@@ -22,6 +23,8 @@ pub struct TableFilter {
     tables: Vec<TablePattern>,
     excluded_schemas: Vec<Pattern>,
     excluded_tables: Vec<TablePattern>,
+    /// Whether ghost tables are tables like any other.
+    ghosts: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +77,7 @@ impl TableFilter {
             tables: Vec::new(),
             excluded_schemas: Vec::new(),
             excluded_tables: Vec::new(),
+            ghosts: false,
         };
         for entry in entries(schemas, &mut errors) {
             let excludes = entry.excludes;
@@ -117,21 +121,46 @@ impl TableFilter {
             }],
             excluded_schemas: Vec::new(),
             excluded_tables: Vec::new(),
+            ghosts: false,
         }
+    }
+
+    /// Whether ghost tables are captured as other tables are; by default they are not.
+    #[must_use]
+    pub fn with_ghosts(self, ghosts: bool) -> Self {
+        Self { ghosts, ..self }
     }
 
     /// Whether rows of this table are relayed.
     pub fn captures(&self, db: &str, table: &str) -> bool {
+        self.lists(db, table) && !self.is_ghost(db, table)
+    }
+
+    /// Whether a table is left out only because its name is that of a copy which gh-ost (`_x_gho`, `_x_ghc`, `_x_del`)
+    /// or pt-online-schema-change (`_x_new`, `_x_old`, with more underscores where that was taken) makes of a
+    /// captured table. Their rows are those of the table itself, once more. An entry without wildcards that names
+    /// the table captures it all the same.
+    pub fn is_ghost(&self, db: &str, table: &str) -> bool {
+        !self.ghosts
+            && originals(table).any(|original| self.lists(db, original))
+            && self.lists(db, table)
+            && !self
+                .tables
+                .iter()
+                .any(|p| matches!(p.table, Pattern::Exact(_)) && self.applies(p, db, table))
+    }
+
+    fn lists(&self, db: &str, table: &str) -> bool {
         let excluded = self.excluded_schemas.iter().any(|p| p.matches(db))
             || self
                 .excluded_tables
                 .iter()
                 .any(|p| p.db.as_ref().is_none_or(|p| p.matches(db)) && p.table.matches(table));
-        !excluded
-            && self
-                .tables
-                .iter()
-                .any(|p| p.table.matches(table) && self.admits(p.db.as_ref(), db))
+        !excluded && self.tables.iter().any(|p| self.applies(p, db, table))
+    }
+
+    fn applies(&self, pattern: &TablePattern, db: &str, table: &str) -> bool {
+        pattern.table.matches(table) && self.admits(pattern.db.as_ref(), db)
     }
 
     /// Whether any table of this database can be captured.
@@ -182,6 +211,17 @@ impl Pattern {
             Pattern::Any | Pattern::Glob(_) => self.matches(db) && !is_system(db),
         }
     }
+}
+
+/// The tables that a ghost table's name can stand for; none for any other name.
+fn originals(table: &str) -> impl Iterator<Item = &str> {
+    let ghost = ["_gho", "_ghc", "_del", "_new", "_old"]
+        .into_iter()
+        .find_map(|suffix| table.strip_suffix(suffix));
+    // A table's own name may begin with underscores as well.
+    std::iter::successors(ghost, |name| name.strip_prefix('_'))
+        .skip(1)
+        .filter(|name| !name.is_empty())
 }
 
 fn is_system(db: &str) -> bool {
@@ -409,6 +449,46 @@ mod tests {
         assert!(filter("mysql", "*").captures("mysql", "user"));
         assert!(filter("test", "mysql.user").captures("mysql", "user"));
         assert!(!filter("test", "*.user").captures("mysql", "user"));
+    }
+
+    #[test]
+    fn copies_that_tools_make_of_captured_tables_are_left_out() {
+        let f = filter("shop", "*");
+        for name in [
+            "_orders_gho",
+            "_orders_ghc",
+            "_orders_del",
+            "_orders_new",
+            "_orders_old",
+            "__orders_new",
+            "___orders_old",
+        ] {
+            assert!(!f.captures("shop", name) && f.is_ghost("shop", name), "{name}");
+            assert!(!f.is_ghost("other", name), "not listed anyway");
+            assert!(f.clone().with_ghosts(true).captures("shop", name), "{name}");
+        }
+        for name in [
+            "orders_new",
+            "_orders",
+            "__new",
+            "_new",
+            "_orders_newer",
+            "orders_gho",
+        ] {
+            assert!(f.captures("shop", name) && !f.is_ghost("shop", name), "{name}");
+        }
+        let f = filter("shop", "_orders_new, _items_*, users");
+        assert!(
+            f.captures("shop", "_orders_new"),
+            "the table is asked for by name"
+        );
+        assert!(
+            f.captures("shop", "_items_old"),
+            "no table of that kind is captured"
+        );
+        assert!(!f.is_ghost("shop", "_users_gho") && !f.captures("shop", "_users_gho"));
+        let f = filter("shop", "_*");
+        assert!(f.is_ghost("shop", "__a_gho") && !f.is_ghost("shop", "_a_gho"));
     }
 
     #[test]

@@ -114,6 +114,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.password", "DATABASE_PASSWORD", "password", Kind::Secret, "Its password; empty for none."),
     opt!("database.schema", "DATABASE_SCHEMA", "test", Kind::Text, "Databases to capture: names and globs (`*`, `?`), comma separated; `!` excludes."),
     opt!("database.tables", "DATABASE_TABLES", "*", Kind::Text, "Tables to capture: names, globs, `db.table`, comma separated; `!` excludes."),
+    opt!("database.capture_ghost_tables", "CAPTURE_GHOST_TABLES", "false", Kind::Flag, "Relay the copies that gh-ost and pt-online-schema-change make of captured tables (`_x_gho`, `_x_ghc`, `_x_del`, `_x_new`, `_x_old`) as well."),
     opt!("database.tls_mode", "DATABASE_TLS_MODE", "preferred", Kind::Choice(&["disabled", "preferred", "required", "verify_ca", "verify_identity"]), "How the connection is encrypted and what is checked."),
     opt!("database.tls_ca", "DATABASE_TLS_CA", unset, Kind::Path, "PEM file with the accepted authorities; Mozilla's list if unset."),
     opt!("database.tls_cert", "DATABASE_TLS_CERT", unset, Kind::Path, "PEM file with the client's certificate."),
@@ -123,6 +124,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.connect_timeout_seconds", "DATABASE_CONNECT_TIMEOUT_SECONDS", "10", Kind::Seconds(1, 60), "Limit for connecting, and for each query."),
     opt!("database.type_policy", "TYPE_POLICY", "halt", Kind::Choice(&["halt", "skip_table"]), "What a captured table with a column that cannot be relayed does: stop, or be left out."),
     opt!("database.start_position", "START_POSITION", "latest", Kind::Text, "Where to start without a checkpoint: `latest`, `earliest`, `gtid:<set>`, `file:<name>:<pos>`, `timestamp:<RFC 3339>`."),
+    opt!("database.schema_check_seconds", "SCHEMA_CHECK_SECONDS", "60", Kind::Seconds(0, 86_400), "How often every captured table's definition is compared with the server's, to find changes that the binlog does not announce; 0 for never."),
 
     opt!("records.envelope", "ENVELOPE", "debezium", Kind::Choice(&["debezium", "canal", "maxwell"]), "What a record looks like: the JSON of Debezium, Canal or Maxwell."),
     opt!("records.column_exclude", "COLUMN_EXCLUDE", unset, Kind::Text, "Columns that are left out: `table.column` or `db.table.column` with globs, comma separated."),
@@ -166,7 +168,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("logging.format", "LOG_FORMAT", "text", Kind::Choice(&["text", "json"]), "Lines for people, or one JSON object a line."),
     opt!("logging.dir", "LOG_DIR", unset, Kind::Path, "Directory of daily log files, beside standard output; none if unset."),
 
-    opt!("process.data_dir", "DATA_DIR", "./data", Kind::Path, "Directory of the checkpoint and the dead letters."),
+    opt!("process.data_dir", "DATA_DIR", "./data", Kind::Path, "Directory of the checkpoint, the tables' definitions and the dead letters."),
     opt!("process.shutdown_timeout_seconds", "SHUTDOWN_TIMEOUT_SECONDS", "25", Kind::Seconds(1, 600), "Longest time that a clean stop may take."),
     opt!("process.exit_on_halt", "EXIT_ON_HALT", "false", Kind::Flag, "End the process with exit code 1 when only a person can help, instead of staying up and not ready."),
     opt!("process.extra_java_opts", "EXTRA_JAVA_OPTS", unset, Kind::Text, "Accepted and ignored: there is no JVM."),

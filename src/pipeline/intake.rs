@@ -18,7 +18,7 @@ use crate::encode::{Encoder, Settings, Topic};
 use crate::position::ServerIdentity;
 use crate::record::Chunk;
 use crate::retry::Failure;
-use crate::source::{Resume, Source, Step};
+use crate::source::{History, Resume, Source, Step};
 
 /// A chunk is sent on once it charges this much to the byte budget. Large enough to amortise the hand-over,
 /// small beside a batch.
@@ -75,6 +75,8 @@ pub struct Arrival {
     pub chunk: Chunk,
     /// What the source handed over for it, counted before encoding: the left side of the conservation check.
     pub operations: Operations,
+    /// What is known of the tables, if that changed: the checkpoint must not pass this chunk before it is durable.
+    pub learnt: Option<History>,
 }
 
 /// What has to be known of the topic before anything is read.
@@ -262,6 +264,7 @@ impl Intake {
         let arrival = Arrival {
             chunk,
             operations: std::mem::take(&mut self.operations),
+            learnt: self.source.learnt(),
         };
         let ended = self.hand_over(arrival, stop).await;
         self.waiting.store(false, Ordering::Relaxed);

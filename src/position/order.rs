@@ -5,17 +5,16 @@ use std::cmp::Ordering;
 use super::{FilePosition, GtidSet, Position};
 
 impl FilePosition {
-    /// Which comes first; `None` for files of different series (`mysql-bin.…`, `binlog.…`).
-    fn order(&self, other: &Self) -> Option<Ordering> {
-        let (series, number) = self.file.rsplit_once('.')?;
-        let (other_series, other_number) = other.file.rsplit_once('.')?;
-        if series != other_series {
-            return None;
+    /// Which of two places of one server comes first; `None` if their files are not of one series.
+    ///
+    /// Files count by their number: `bin.1000000` follows on `bin.999999`.
+    pub fn order(&self, file: &str, pos: u64) -> Option<Ordering> {
+        if self.file == file {
+            return Some(self.pos.cmp(&pos));
         }
-        // Numbers are padded with zeros until they outgrow the width.
-        let number: u64 = number.parse().ok()?;
-        let other_number: u64 = other_number.parse().ok()?;
-        Some((number, self.pos).cmp(&(other_number, other.pos)))
+        let (mine, theirs) = (self.file.rsplit_once('.')?, file.rsplit_once('.')?);
+        let (first, second) = (mine.1.parse::<u64>().ok()?, theirs.1.parse::<u64>().ok()?);
+        (mine.0 == theirs.0).then(|| first.cmp(&second).then(self.pos.cmp(&pos)))
     }
 }
 
@@ -33,7 +32,11 @@ impl Position {
             }
             (Some(mine), Some(theirs)) if mine.contains_set(theirs) => Some(Ordering::Greater),
             (Some(mine), Some(theirs)) if theirs.contains_set(mine) => Some(Ordering::Less),
-            (None, None) => Some(self.file.order(&other.file)?.then(rows(self).cmp(&rows(other)))),
+            (None, None) => Some(
+                self.file
+                    .order(&other.file.file, other.file.pos)?
+                    .then(rows(self).cmp(&rows(other))),
+            ),
             _ => None,
         }
     }
@@ -48,9 +51,9 @@ impl Position {
             Some(set) => transaction
                 .parse()
                 .is_ok_and(|one: GtidSet| !one.is_empty() && set.contains_set(&one)),
-            None => transaction
-                .parse()
-                .is_ok_and(|start: FilePosition| start.order(&self.file) == Some(Ordering::Less)),
+            None => transaction.parse().is_ok_and(|start: FilePosition| {
+                start.order(&self.file.file, self.file.pos) == Some(Ordering::Less)
+            }),
         }
     }
 }
@@ -160,5 +163,16 @@ mod tests {
             serde_json::from_str::<Position>(&text).unwrap(),
             watermark.position
         );
+    }
+
+    #[test]
+    fn files_are_ordered_by_their_number() {
+        let at = |text: &str| text.parse::<FilePosition>().unwrap();
+        let order = |a: &str, b: &str| at(a).order(&at(b).file, at(b).pos);
+        assert_eq!(order("bin.999999:9", "bin.1000000:4"), Some(Ordering::Less));
+        assert_eq!(order("bin.000002:4", "bin.000001:90"), Some(Ordering::Greater));
+        assert_eq!(order("bin.000002:4", "bin.000002:4"), Some(Ordering::Equal));
+        assert_eq!(order("bin.000002:4", "binlog.000002:4"), None);
+        assert_eq!(order("bin:4", "bin.1:4"), None);
     }
 }

@@ -19,7 +19,12 @@ use crate::source::schema::{TableDefinition, load};
 #[derive(Debug)]
 pub enum Told {
     /// The table's definition; `None` if there is no such table.
-    Definition(Option<TableDefinition>),
+    Definition {
+        /// As it is now.
+        definition: Option<TableDefinition>,
+        /// The server's clock behind it, seconds since 1970.
+        read_at: u64,
+    },
     /// The server's binlog files with their sizes in bytes, oldest first.
     Files(Vec<(String, u64)>),
 }
@@ -76,7 +81,7 @@ impl Asking {
             let answer = match &question {
                 Question::Definition(id) => load::load(&mut conn, id, config.connect_timeout)
                     .await
-                    .map(Told::Definition),
+                    .map(|(definition, read_at)| Told::Definition { definition, read_at }),
                 Question::Files => files(&mut conn, &config).await.map(Told::Files),
             };
             // After a failure nobody knows what the connection would answer next.

@@ -70,7 +70,7 @@ async fn ask(
     tables.sort();
     for id in tables {
         // One that went meanwhile needs no word.
-        if let Some(definition) = load::load(conn, &id, config.connect_timeout).await?
+        if let (Some(definition), _) = load::load(conn, &id, config.connect_timeout).await?
             && let Some(table) = DeclaredTable::of(id, &definition)
         {
             each(table);

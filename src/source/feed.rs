@@ -15,9 +15,10 @@ use crate::position::Position;
 use crate::retry::Failure;
 use crate::source::decode::query::{Definition, Query};
 use crate::source::decode::{self, Header, Meaning};
-use crate::source::rows::{DecodeError, RowPair, Rows, RowsEvent};
+use crate::source::rows::{DecodeError, RowPair, Rows, RowsEvent, little_endian};
 use crate::source::schema::TableDefinition;
-use crate::source::tables::{Mapped, Need, Tables};
+use crate::source::schema::history::{History, Point, Touch};
+use crate::source::tables::{Doubt, Mapped, Need, Tables};
 use crate::source::transaction::{Act, Tracker};
 use marks::Marks;
 
@@ -34,12 +35,16 @@ pub enum Fed {
     Rows,
     /// Answer with [`Feed::define`] before the next event.
     Needs(TableId),
+    /// Rows follow of a ghost table, for the first time: they are left out.
+    Ghost(TableId),
     /// Definitions changed.
     Definition {
         /// How.
         definition: Definition,
         /// Whether the position moved as well.
         boundary: bool,
+        /// Tables that may have been read with a definition from behind the statement.
+        doubts: Vec<Doubt>,
     },
 }
 
@@ -115,6 +120,26 @@ impl<'a> Iterator for Images<'a, '_> {
                 Some(Ok((None, None)))
             }
         }
+    }
+}
+
+/// Where the last event begins.
+fn at(tracker: &Tracker) -> Point<'_> {
+    let (file, pos) = tracker.event_at();
+    Point {
+        file,
+        pos,
+        gtid_set: tracker.gtid_set(),
+    }
+}
+
+/// Where the last event ends.
+fn behind(tracker: &Tracker) -> Point<'_> {
+    let (file, pos) = tracker.read_to();
+    Point {
+        file,
+        pos,
+        gtid_set: tracker.gtid_set(),
     }
 }
 
@@ -240,9 +265,13 @@ impl Feed {
                 Fed::Quiet
             }
             Act::Definition { definition, boundary } => {
+                let mut doubts = Vec::new();
                 if let Meaning::Query { db, text, .. } = meaning {
                     if definition != Definition::Truncate {
-                        self.tables.changed(text);
+                        // The header has its beginning, the body how long it took.
+                        let took = body.get(4..8).map_or(0, little_endian);
+                        let executed = u64::from(header.timestamp).saturating_add(took);
+                        doubts = self.tables.changed(text, behind(&self.tracker), executed);
                     }
                     if let Some(place) = place {
                         let statement = (definition, db, text);
@@ -250,24 +279,54 @@ impl Feed {
                             .definition(place, header, &self.tracker, &self.filter, statement);
                     }
                 }
-                Fed::Definition { definition, boundary }
+                Fed::Definition {
+                    definition,
+                    boundary,
+                    doubts,
+                }
             }
-            Act::TableMap => match self.tables.map(body, &self.filter) {
+            Act::TableMap => match self.tables.map(body, &self.filter, at(&self.tracker)) {
                 Ok(Need::Nothing) => Fed::Quiet,
                 Ok(Need::Definition(id)) => Fed::Needs(id),
+                Ok(Need::Mention(id)) => Fed::Ghost(id),
                 Err(error) => return Err(undecodable(&error, "the table map", &self.place())),
             },
             Act::Rows => self.begin_rows(header, body)?,
         })
     }
 
-    /// Answers [`Fed::Needs`].
+    /// Answers [`Fed::Needs`] with what the server said at `read_at`, seconds since 1970.
     ///
     /// # Errors
     /// If the table is gone, cannot be read, or contradicts the binlog.
-    pub fn define(&mut self, definition: Option<TableDefinition>) -> Result<(), Failure> {
-        let place = self.place();
-        self.tables.define(definition, &place)
+    pub fn define(&mut self, definition: Option<TableDefinition>, read_at: u64) -> Result<(), Failure> {
+        self.tables.define(definition, read_at, at(&self.tracker))
+    }
+
+    /// Answers [`Fed::Needs`] from before the last statement, if it is safe; see [`Tables::recall`].
+    pub fn recall(&mut self) -> bool {
+        self.tables.recall(at(&self.tracker))
+    }
+
+    /// The tables, to ask.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The definition that rows of a table are read with from here on.
+    pub fn in_force(&self, id: &TableId) -> Option<Arc<TableDefinition>> {
+        self.tables.in_force(id, behind(&self.tracker))
+    }
+
+    /// A table was changed without a statement: it is read with what the server says from here on.
+    pub fn forget(&mut self, id: &TableId) {
+        self.tables.forget(id, behind(&self.tracker), Touch::ANYTHING);
+    }
+
+    /// What was learnt of the tables since the last call, to be kept together with [`position`](Self::position).
+    pub fn learnt(&mut self) -> Option<History> {
+        let tracker = &self.tracker;
+        self.tables.learnt(|| tracker.position())
     }
 
     /// As [`Tables::notice`].

@@ -96,14 +96,17 @@ fn name(identity: &ServerIdentity) -> String {
 }
 
 /// Whether positions of the one server mean the same on the other.
-fn same_history(known: &ServerIdentity, now: &ServerIdentity) -> Result<(), Failure> {
-    let same = known.flavour == now.flavour
+pub fn is_same(known: &ServerIdentity, now: &ServerIdentity) -> bool {
+    known.flavour == now.flavour
         && if known.server_uuid.is_empty() {
             known.server_id == now.server_id
         } else {
             known.server_uuid == now.server_uuid
-        };
-    if same {
+        }
+}
+
+fn same_history(known: &ServerIdentity, now: &ServerIdentity) -> Result<(), Failure> {
+    if is_same(known, now) {
         return Ok(());
     }
     Err(Failure::halt(

@@ -5,15 +5,18 @@
 //! nothing is guessed (I6): the caller asks the server again, and halts if they still do.
 
 pub mod column_type;
+pub mod history;
 pub mod load;
+
+use serde::{Deserialize, Serialize};
 
 use crate::change::{Column, ColumnKind, TableId, TableSchema};
 use crate::retry::Failure;
 use crate::source::rows::{TableMap, WireColumn};
 use column_type::Declared;
 
-/// A table as `information_schema` describes it now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A table as `information_schema` describes it at some moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDefinition {
     /// Its columns, in order.
     pub columns: Vec<ColumnDefinition>,
@@ -21,8 +24,8 @@ pub struct TableDefinition {
     pub primary_key: Vec<String>,
 }
 
-/// A column as `information_schema` describes it now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A column as `information_schema` describes it at some moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnDefinition {
     /// Its name.
     pub name: String,
@@ -30,6 +33,41 @@ pub struct ColumnDefinition {
     pub column_type: String,
     /// `CHARACTER_SET_NAME`.
     pub charset: Option<String>,
+}
+
+impl TableDefinition {
+    /// How it differs from an earlier one in what rows mean: one sentence a column. Another spelling of a type is no
+    /// difference; a server may spell it anew after an upgrade.
+    pub fn differences(&self, earlier: &Self) -> Vec<String> {
+        let meaning = |column: &ColumnDefinition| {
+            column_type::parse(&column.column_type, column.charset.as_deref()).ok()
+        };
+        let mut found = Vec::new();
+        for (number, (now, before)) in self.columns.iter().zip(&earlier.columns).enumerate() {
+            let same = now == before || meaning(now).is_some_and(|now| Some(now) == meaning(before));
+            if now.name != before.name {
+                found.push(format!(
+                    "column {} was {} and is {}",
+                    number.saturating_add(1),
+                    before.name,
+                    now.name
+                ));
+            } else if !same {
+                found.push(format!(
+                    "column {} was {:.60} and is {:.60}",
+                    now.name, before.column_type, now.column_type
+                ));
+            }
+        }
+        let (now, before) = (self.columns.len(), earlier.columns.len());
+        if now != before {
+            found.push(format!("it had {before} columns and has {now}"));
+        }
+        if self.primary_key != earlier.primary_key {
+            found.push(String::from("its primary key is another one"));
+        }
+        found
+    }
 }
 
 /// Why a definition is not what a table map describes: one sentence per column.

@@ -73,6 +73,8 @@ pub struct SourceStatus {
     /// Rows events outside any transaction that were left out: a server's known leak, their transaction was read
     /// before.
     pub stray_rows: u64,
+    /// The last doubt about the names that rows were relayed under, and when it arose.
+    pub schema_alarm: Option<(Reason, Instant)>,
 }
 
 impl SourceStatus {
@@ -95,6 +97,7 @@ impl SourceStatus {
             repeated_transactions: 0,
             before_start: 0,
             stray_rows: 0,
+            schema_alarm: None,
         }
     }
 }
@@ -193,6 +196,15 @@ impl Publisher {
             status.behind_bytes = behind.or(status.behind_bytes);
             status.caught_up = behind == Some(0);
         });
+    }
+
+    /// Rows may have been relayed with another definition than was in force: counts it, says it, and keeps it to be
+    /// shown.
+    pub(super) fn schema_alarm(&mut self, reason: Reason) {
+        Tally::schema_change(reason.code);
+        tracing::warn!(code = reason.code, "{}", reason.message);
+        self.sender
+            .send_modify(|status| status.schema_alarm = Some((reason, Instant::now())));
     }
 
     /// The server named the end of its binlog.

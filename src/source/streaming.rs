@@ -3,21 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use mysql_async::{BinlogStream, Conn};
 use tokio::time::Instant;
 
 use crate::change::{ChangeEvent, TableId};
 use crate::config::DatabaseConfig;
-use crate::position::Flavour;
-use crate::retry::Failure;
+use crate::position::{FilePosition, Flavour};
+use crate::retry::{Failure, Reason};
 use crate::source::Step;
 use crate::source::asking::{Asking, Told, bytes_behind};
+use crate::source::audit::{Audit, Finding, pause};
 use crate::source::decode::{Header, kind};
 use crate::source::feed::{Fed, Feed};
 use crate::source::intake::{Intake, Taken};
 use crate::source::schema::{LEFT_OUT_REMEDY, TABLE_LEFT_OUT};
 use crate::source::status::Publisher;
-use crate::source::tables;
+use crate::source::tables::{self, Doubt};
 use crate::source::tally::Tally;
 
 /// How often the server is asked where its binlog ends.
@@ -33,6 +35,11 @@ pub struct Streaming {
     then: Option<Step>,
     needs: Option<Needs>,
     next_head: Instant,
+    audit: Audit,
+    /// The table that the server is being asked about only to compare.
+    comparing: Option<TableId>,
+    compared: Option<TableId>,
+    next_look: Instant,
     progress: bool,
     /// Whether the start may be saved before anything was read from there.
     proven: bool,
@@ -53,6 +60,7 @@ impl Streaming {
         asking: Conn,
         flavour: Flavour,
         heartbeat: Duration,
+        schema_check: Duration,
         proven: bool,
     ) -> Self {
         Self {
@@ -63,6 +71,10 @@ impl Streaming {
             then: None,
             needs: None,
             next_head: Instant::now(),
+            audit: Audit::default(),
+            comparing: None,
+            compared: None,
+            next_look: Instant::now() + schema_check,
             progress: false,
         }
     }
@@ -98,6 +110,10 @@ impl Streaming {
                 Some(taken) => {
                     if publisher.is_due() {
                         publisher.received(feed, tally);
+                        self.ask(config, feed);
+                        if let Some(told) = self.asking.answer().now_or_never() {
+                            self.told(told, feed, publisher);
+                        }
                     }
                     taken
                 }
@@ -117,7 +133,7 @@ impl Streaming {
                 publisher.received(feed, tally);
                 return Ok(Step::Boundary);
             }
-            let step = self.outcome(fed, feed, taken);
+            let step = self.outcome(fed, feed, taken, publisher);
             if feed.has_marks() {
                 self.then = step;
             } else if let Some(step) = step {
@@ -126,7 +142,7 @@ impl Streaming {
         }
     }
 
-    fn outcome(&mut self, fed: Fed, feed: &Feed, taken: Taken) -> Option<Step> {
+    fn outcome(&mut self, fed: Fed, feed: &Feed, taken: Taken, publisher: &mut Publisher) -> Option<Step> {
         let boundary = (!feed.tracker().before_start()).then_some(Step::Boundary);
         match fed {
             Fed::Quiet => None,
@@ -135,6 +151,10 @@ impl Streaming {
             Fed::Rows => {
                 self.event = Some(taken);
                 Some(Step::Rows)
+            }
+            Fed::Ghost(table) => {
+                tracing::info!(%table, "left out: a copy that a schema change tool makes of a captured table (CAPTURE_GHOST_TABLES)");
+                None
             }
             Fed::Needs(id) => {
                 self.needs = Some(Needs {
@@ -147,16 +167,75 @@ impl Streaming {
             Fed::Definition {
                 definition,
                 boundary: ended,
+                doubts,
             } => {
-                Tally::definition(definition);
+                Tally::schema_change(definition.label());
                 // Never the text: it can hold credentials.
                 tracing::info!(
                     kind = definition.label(),
                     at = feed.place(),
                     "definitions changed"
                 );
+                for doubt in doubts {
+                    publisher.schema_alarm(read_late(&doubt, feed));
+                }
                 boundary.filter(|_| ended)
             }
+        }
+    }
+
+    /// Asks what is due: where the binlog ends, or whether a table is still what it was.
+    fn ask(&mut self, config: &Arc<DatabaseConfig>, feed: &Feed) {
+        let now = Instant::now();
+        if self.asking.is_busy() {
+            return;
+        }
+        if now >= self.next_head {
+            self.next_head = now + HEAD_PERIOD;
+            self.asking.files(config);
+        } else if !config.schema_check.is_zero() && now >= self.next_look {
+            let tables = feed.tables();
+            self.next_look = now + pause(config.schema_check, tables.count());
+            if let Some(id) = tables.after(self.compared.as_ref()).cloned() {
+                self.asking.definition(config, id.clone());
+                self.compared = Some(id.clone());
+                self.comparing = Some(id);
+            }
+        }
+    }
+
+    /// Takes the answer to a question that nothing waits for.
+    fn told(&mut self, told: Result<Told, Failure>, feed: &mut Feed, publisher: &mut Publisher) {
+        let comparing = self.comparing.take();
+        match told {
+            Ok(Told::Files(files)) => {
+                let (file, pos) = feed.tracker().read_to();
+                publisher.head(&files, bytes_behind(&files, file, pos));
+                if let Some((file, pos)) = files.last() {
+                    let (file, pos) = (file.clone(), *pos);
+                    self.audit.head(&FilePosition { file, pos });
+                }
+            }
+            Ok(Told::Definition { definition, .. }) => {
+                let Some(id) = comparing else { return };
+                let (file, pos) = feed.tracker().read_to();
+                let file = file.to_owned();
+                let read_to = FilePosition { file, pos };
+                match self.audit.judge(&id, feed.in_force(&id), definition, &read_to) {
+                    Finding::Fine => {}
+                    Finding::Suspicious => self.next_head = Instant::now(),
+                    Finding::Unannounced { agreed, differences } => {
+                        feed.forget(&id);
+                        publisher.schema_alarm(unannounced(&id, agreed.as_ref(), &read_to, &differences));
+                    }
+                }
+            }
+            // Nothing that is relayed suffers; the stream itself tells whether the server is there.
+            Err(failure) => tracing::debug!(
+                code = failure.reason.code,
+                "a question to the server has no answer: {}",
+                failure.reason.message
+            ),
         }
     }
 
@@ -164,17 +243,18 @@ impl Streaming {
     async fn wait(
         &mut self,
         config: &Arc<DatabaseConfig>,
-        feed: &Feed,
+        feed: &mut Feed,
         tally: &mut Tally,
         publisher: &mut Publisher,
     ) -> Option<Result<Taken, Failure>> {
         let now = Instant::now();
-        if now >= self.next_head && !self.asking.is_busy() {
-            self.next_head = now + HEAD_PERIOD;
-            self.asking.files(config);
-        }
+        self.ask(config, feed);
         let busy = self.asking.is_busy();
-        let mut until = if busy { now + HEAD_PERIOD } else { self.next_head };
+        let mut until = match (busy, config.schema_check.is_zero()) {
+            (true, _) => now + HEAD_PERIOD,
+            (false, true) => self.next_head,
+            (false, false) => self.next_head.min(self.next_look),
+        };
         match publisher.due_at() {
             Some(due) if due <= now => publisher.waited(feed, tally),
             Some(due) => until = until.min(due),
@@ -189,15 +269,7 @@ impl Streaming {
                 taken
             }
             told = self.asking.answer(), if busy => {
-                match told {
-                    Ok(Told::Files(files)) => {
-                        let (file, pos) = feed.tracker().read_to();
-                        publisher.head(&files, bytes_behind(&files, file, pos));
-                    }
-                    Ok(Told::Definition(_)) => {}
-                    // Only a gauge suffers; the stream itself tells whether the server is there.
-                    Err(failure) => tracing::debug!(code = failure.reason.code, "the binlog's end is unknown: {}", failure.reason.message),
-                }
+                self.told(told, feed, publisher);
                 None
             }
         }
@@ -212,15 +284,16 @@ impl Streaming {
             if self.asking.is_busy() {
                 // The answer to another question; it comes again in a while.
                 drop(self.asking.answer().await);
+                self.comparing = None;
             }
             self.asking.definition(config, needs.id.clone());
             needs.asked = true;
         }
-        let definition = match self.asking.answer().await? {
-            Told::Definition(definition) => definition,
-            Told::Files(_) => None,
+        let (definition, read_at) = match self.asking.answer().await? {
+            Told::Definition { definition, read_at } => (definition, read_at),
+            Told::Files(_) => (None, u64::MAX),
         };
-        match feed.define(definition) {
+        match feed.define(definition, read_at) {
             Ok(()) => {
                 self.needs = None;
                 if let Some(notice) = feed.notice() {
@@ -231,6 +304,11 @@ impl Streaming {
             Err(failure) if tables::may_have_raced(&failure) && !needs.again => {
                 needs.asked = false;
                 needs.again = true;
+            }
+            Err(failure) if feed.recall() => {
+                // The server has gone on to another version already; the rows are still of the one before.
+                tracing::info!(table = %needs.id, at = feed.place(), "read with the definition from before: {}", failure.reason.message);
+                self.needs = None;
             }
             Err(failure) => return Err(failure),
         }
@@ -257,6 +335,37 @@ impl Streaming {
     pub async fn close(mut self) {
         self.asking.close().await;
         self.intake.close().await;
+    }
+}
+
+fn read_late(doubt: &Doubt, feed: &Feed) -> Reason {
+    Reason {
+        code: "schema_read_late",
+        message: format!(
+            "table {} was changed at {}, and the definition that its rows since {} were read with was asked for after \
+             that: names, labels or signs in those records may be the newer ones; compare them with the database",
+            doubt.id,
+            feed.place(),
+            doubt.since.file
+        ),
+    }
+}
+
+fn unannounced(
+    id: &TableId,
+    agreed: Option<&FilePosition>,
+    read_to: &FilePosition,
+    what: &[String],
+) -> Reason {
+    let since = agreed.map_or_else(|| String::from("the start"), ToString::to_string);
+    Reason {
+        code: "schema_changed_silently",
+        message: format!(
+            "table {id} was changed without a statement in the binlog: {}; rows from {read_to} on are read with the \
+             new definition, those between {since} and {read_to} were relayed with the old one and cannot be told \
+             apart: compare them with the database",
+            what.join(", ")
+        ),
     }
 }
 

@@ -1,17 +1,23 @@
 //! Which table map and schema are in force. Pure. Owns the bookkeeping of I6.
 //!
 //! A rows event is read only with a table map of its own statement, and a map only with a schema that was
-//! checked against it. A schema stays the same `Arc` while nothing changed: whoever compiles it may cache by
-//! pointer.
+//! checked against it. Which definition a schema is made of is decided here, and always in the same order: what the
+//! history says held at this place, then what the server says now, then what held before a statement that cannot
+//! have changed a column's meaning. If none of them is what the table map describes, nothing is guessed.
+//!
+//! A schema stays the same `Arc` while nothing changed: whoever compiles it may cache by pointer.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::change::{TableId, TableSchema};
 use crate::config::TypePolicy;
 use crate::config::filter::TableFilter;
+use crate::position::Position;
 use crate::retry::Failure;
 use crate::source::rows::{DecodeError, TableMap};
+use crate::source::schema::history::{Found, History, Point, Touch, Version};
 use crate::source::schema::{Misfit, TableDefinition, build, left_out};
 
 /// Most table maps kept between statements: they are only a short cut for tables that come again.
@@ -21,7 +27,14 @@ const MAX_MAPS: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Tables {
     maps: HashMap<u64, Mapped>,
-    schemas: HashMap<TableId, Known>,
+    schemas: BTreeMap<TableId, Known>,
+    history: History,
+    /// Ghost tables that were met and left out.
+    ghosts: BTreeSet<TableId>,
+    /// Whether what is read was read before: then the history is asked for every table map.
+    replays: bool,
+    /// Whether the history changed since it was last handed on.
+    learnt: bool,
     statement: u64,
     wanted: Option<(Vec<u8>, TableMap)>,
     types: TypePolicy,
@@ -41,11 +54,12 @@ pub struct Mapped {
     statement: u64,
 }
 
+/// What the newest table map of a table was read with.
 #[derive(Debug)]
 struct Known {
     schema: Arc<TableSchema>,
-    definition: TableDefinition,
-    stale: bool,
+    /// Whether the table map itself named the columns.
+    named: bool,
 }
 
 /// What a table map needs.
@@ -55,6 +69,18 @@ pub enum Need {
     Nothing,
     /// The table's definition from the server, see [`Tables::define`].
     Definition(TableId),
+    /// Nothing; but that this ghost table is left out has to be said once.
+    Mention(TableId),
+}
+
+/// A definition that may have been too new for the rows that were read with it: the server was asked after a
+/// statement had been executed that came only later in the binlog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The table.
+    pub id: TableId,
+    /// From where on the definition was used; up to the statement.
+    pub since: Position,
 }
 
 fn table_id(body: &[u8]) -> Option<u64> {
@@ -63,9 +89,12 @@ fn table_id(body: &[u8]) -> Option<u64> {
 }
 
 impl Tables {
-    /// No tables yet; of those in `left_out` it is known that they cannot be relayed.
-    pub fn new(types: TypePolicy, left_out: BTreeSet<String>) -> Self {
+    /// Tables of which something is known already, see [`History::begin`]; of those in `left_out` it is known that
+    /// they cannot be relayed.
+    pub fn new(history: History, types: TypePolicy, left_out: BTreeSet<String>) -> Self {
         Self {
+            history,
+            replays: true,
             types,
             left_out,
             ..Self::default()
@@ -88,34 +117,55 @@ impl Tables {
         self.statement = self.statement.wrapping_add(1);
     }
 
-    /// Takes a table map.
+    /// Takes a table map that begins at `at`.
     ///
     /// # Errors
     /// Bytes that are no table map.
-    pub fn map(&mut self, body: &[u8], filter: &TableFilter) -> Result<Need, DecodeError> {
+    pub fn map(&mut self, body: &[u8], filter: &TableFilter, at: Point<'_>) -> Result<Need, DecodeError> {
+        if self.replays && !self.history.replays(at) {
+            self.replays = false;
+            self.maps.clear();
+        }
         if let Some(known) = table_id(body).and_then(|id| self.maps.get_mut(&id))
             && known.body == body
+            && (!self.replays || known.schema.is_none())
         {
             known.statement = self.statement;
             return Ok(Need::Nothing);
         }
         let map = TableMap::parse(body)?;
         if !filter.captures(&map.id.db, &map.id.table) {
+            let id = map.id.clone();
             self.put(body.to_vec(), map, None);
-            return Ok(Need::Nothing);
+            let ghost = filter.is_ghost(&id.db, &id.table) && self.met_ghost(&id);
+            return Ok(if ghost { Need::Mention(id) } else { Need::Nothing });
         }
-        if let Some(known) = self.schemas.get_mut(&map.id).filter(|known| !known.stale)
+        let (found, learnt) = match self.history.find(&map.id, at) {
+            Found::Held(definition) => (Some(definition), None),
+            Found::Later(definition, read_at) => (Some(definition), Some(read_at)),
+            Found::Nothing => (None, None),
+        };
+        if let Some(definition) = found
             // The same table under a new id, or another width of it that the definition still covers.
-            && let Ok(schema) = build(&known.definition, &map)
+            && let Ok(schema) = build(&definition, &map)
         {
-            known.keep(schema);
-            let schema = Arc::clone(&known.schema);
-            self.put(body.to_vec(), map, Some(schema));
+            if let Some(read_at) = learnt {
+                self.learn(&map.id, at, &definition, read_at);
+            }
+            self.accept(body.to_vec(), map, schema);
             return Ok(Need::Nothing);
         }
         let id = map.id.clone();
         self.wanted = Some((body.to_vec(), map));
         Ok(Need::Definition(id))
+    }
+
+    /// Whether this is the first time. Forgets them all when there are too many: to say it twice does no harm.
+    fn met_ghost(&mut self, id: &TableId) -> bool {
+        if self.ghosts.len() >= MAX_MAPS {
+            self.ghosts.clear();
+        }
+        self.ghosts.insert(id.clone())
     }
 
     fn put(&mut self, body: Vec<u8>, map: TableMap, schema: Option<Arc<TableSchema>>) {
@@ -134,76 +184,165 @@ impl Tables {
         );
     }
 
-    /// Answers [`Need::Definition`]. `place` is where the table map is, for the failure's text.
+    fn accept(&mut self, body: Vec<u8>, map: TableMap, schema: TableSchema) {
+        let known = self.schemas.remove(&map.id).map(|known| known.schema);
+        let known = Known {
+            schema: match known {
+                Some(known) if *known == schema => known,
+                Some(_) | None => Arc::new(schema),
+            },
+            named: map.names.is_some(),
+        };
+        let schema = Arc::clone(&known.schema);
+        self.schemas.insert(map.id.clone(), known);
+        self.put(body, map, Some(schema));
+    }
+
+    /// Reads no rows of a table that cannot be relayed.
+    fn leave_out(&mut self, body: Vec<u8>, map: TableMap, columns: &[String]) {
+        if self.left_out.insert(map.id.to_string()) {
+            self.notice = Some(left_out(&map.id, columns));
+        }
+        self.schemas.remove(&map.id);
+        self.put(body, map, None);
+    }
+
+    fn learn(&mut self, id: &TableId, at: Point<'_>, definition: &Arc<TableDefinition>, read_at: u64) {
+        self.history.learn(id, at, definition, read_at);
+        self.learnt = true;
+    }
+
+    /// Answers [`Need::Definition`] with what the server said at `read_at`, seconds since 1970. `at` is where the
+    /// table map is.
     ///
     /// # Errors
     /// If the table is gone, cannot be read, or is not what the table map describes.
-    pub fn define(&mut self, definition: Option<TableDefinition>, place: &str) -> Result<(), Failure> {
+    pub fn define(
+        &mut self,
+        definition: Option<TableDefinition>,
+        read_at: u64,
+        at: Point<'_>,
+    ) -> Result<(), Failure> {
         let Some((body, map)) = self.wanted.take() else {
             return Ok(());
         };
-        let Some(definition) = definition else {
-            return Err(Failure::halt(
+        let place = format!("{}:{}", at.file, at.pos);
+        let built = match &definition {
+            Some(definition) => match build(definition, &map) {
+                Err(Misfit::Unsupported(columns)) if self.types == TypePolicy::SkipTable => {
+                    self.leave_out(body, map, &columns);
+                    return Ok(());
+                }
+                built => built.map_err(|misfit| misfit.into_failure(&map.id, &place)),
+            },
+            None => Err(Failure::halt(
                 "schema_unknown",
                 format!(
                     "table {} has rows in the binlog at {place} but is not in information_schema: it was dropped or renamed, or the account may not read it",
                     map.id
                 ),
                 "grant SELECT on the table, or exclude it (DATABASE_TABLES), or restart from a position behind its last row",
-            ));
+            )),
         };
-        let schema = match build(&definition, &map) {
-            Ok(schema) => schema,
-            Err(Misfit::Unsupported(columns)) if self.types == TypePolicy::SkipTable => {
-                if self.left_out.insert(map.id.to_string()) {
-                    self.notice = Some(left_out(&map.id, &columns));
-                }
-                self.schemas.remove(&map.id);
-                self.put(body, map, None);
-                return Ok(());
+        match (built, definition) {
+            (Ok(schema), Some(definition)) => {
+                self.learn(&map.id, at, &Arc::new(definition), read_at);
+                self.accept(body, map, schema);
+                Ok(())
             }
-            Err(misfit) => {
-                let failure = misfit.into_failure(&map.id, place);
+            (built, _) => {
                 self.wanted = Some((body, map));
-                return Err(failure);
+                built.map(|_| ())
             }
-        };
-        let known = match self.schemas.remove(&map.id) {
-            Some(mut known) => {
-                known.keep(schema);
-                known.definition = definition;
-                known.stale = false;
-                known
-            }
-            None => Known {
-                schema: Arc::new(schema),
-                definition,
-                stale: false,
-            },
-        };
-        let schema = Arc::clone(&known.schema);
-        self.schemas.insert(map.id.clone(), known);
-        self.put(body, map, Some(schema));
-        Ok(())
+        }
     }
 
-    /// A statement changed definitions: the schemas of the tables that it may name are read again.
+    /// Answers [`Need::Definition`] when the server's answer does not: with the definition from before a statement
+    /// that may have changed the table, if by its words it cannot have changed what a column means. Returns whether
+    /// there was one.
+    pub fn recall(&mut self, at: Point<'_>) -> bool {
+        let Some((body, map)) = self.wanted.take() else {
+            return false;
+        };
+        if let Some((definition, read_at)) = self.history.before_mark(&map.id, at)
+            && let Ok(schema) = build(&definition, &map)
+        {
+            self.learn(&map.id, at, &definition, read_at);
+            self.accept(body, map, schema);
+            return true;
+        }
+        self.wanted = Some((body, map));
+        false
+    }
+
+    /// A statement that ends at `at` changed definitions: those of the tables that it may name no longer hold.
+    /// `executed`: when, seconds since 1970.
     ///
     /// A table's columns change only in a statement that names the table. Names are looked for anywhere in the
     /// text, so a table too many is read again at times, never one too few.
-    pub fn changed(&mut self, text: &[u8]) {
+    pub fn changed(&mut self, text: &[u8], at: Point<'_>, executed: u64) -> Vec<Doubt> {
         let text = text.to_ascii_lowercase();
-        let mut any = false;
-        for (id, known) in &mut self.schemas {
-            if !known.stale && may_name(&text, &id.table) {
-                known.stale = true;
-                any = true;
+        let touch = Touch::of(&text);
+        let named: Vec<TableId> = self
+            .history
+            .tables()
+            .filter(|id| may_name(&text, &id.table))
+            .cloned()
+            .collect();
+        let mut doubts = Vec::new();
+        for id in named {
+            let Some(held) = self.forget(&id, at, touch) else {
+                continue;
+            };
+            let by_name = self.schemas.get(&id).is_some_and(|known| known.named);
+            let too_new = held.definition.is_some() && held.read_at >= executed;
+            if too_new && !by_name && !touch.keeps_meaning() {
+                doubts.push(Doubt {
+                    id,
+                    since: held.since,
+                });
             }
         }
-        if any {
-            // Their maps hold the old schema.
-            self.maps.clear();
+        doubts
+    }
+
+    /// What is known of a table no longer holds from `at` on: its next table map is read with what the server says
+    /// then. Returns what held before.
+    pub fn forget(&mut self, id: &TableId, at: Point<'_>, touch: Touch) -> Option<Version> {
+        let held = self.history.changed(id, at, touch)?;
+        self.learnt = true;
+        // Their schemas no longer hold.
+        self.maps.clear();
+        Some(held)
+    }
+
+    /// The definition that rows of the table at `at` are read with.
+    pub fn in_force(&self, id: &TableId, at: Point<'_>) -> Option<Arc<TableDefinition>> {
+        match self.history.find(id, at) {
+            Found::Held(definition) => Some(definition),
+            Found::Later(..) | Found::Nothing => None,
         }
+    }
+
+    /// The table after `last`, by name, of those that rows were read of; the first one after the last.
+    pub fn after(&self, last: Option<&TableId>) -> Option<&TableId> {
+        let behind = last.and_then(|last| {
+            let mut rest = self.schemas.range((Bound::Excluded(last), Bound::Unbounded));
+            rest.next()
+        });
+        behind
+            .or_else(|| self.schemas.first_key_value())
+            .map(|(id, _)| id)
+    }
+
+    /// How many tables rows were read of.
+    pub fn count(&self) -> usize {
+        self.schemas.len()
+    }
+
+    /// The history if it has changed since it was last asked for, when everything up to `read_to` was read.
+    pub fn learnt(&mut self, read_to: impl FnOnce() -> Position) -> Option<History> {
+        std::mem::take(&mut self.learnt).then(|| self.history.snapshot(&read_to()))
     }
 
     /// The map that a rows event of this statement refers to.
@@ -211,14 +350,6 @@ impl Tables {
         self.maps
             .get(&table_id)
             .filter(|mapped| mapped.statement == self.statement)
-    }
-}
-
-impl Known {
-    fn keep(&mut self, schema: TableSchema) {
-        if *self.schema != schema {
-            self.schema = Arc::new(schema);
-        }
     }
 }
 

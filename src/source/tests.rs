@@ -35,6 +35,7 @@ fn config(port: u16) -> DatabaseConfig {
         connect_timeout: Duration::from_secs(5),
         types: TypePolicy::Halt,
         start: StartPosition::Earliest,
+        schema_check: Duration::ZERO,
     }
 }
 
@@ -44,7 +45,7 @@ fn source(config: DatabaseConfig, resume: Option<Resume>) -> (Source, watch::Rec
         base: Duration::from_millis(50),
         cap: Duration::from_secs(1),
     };
-    let mut source = Source::new(config, delays, 3, sender);
+    let mut source = Source::new(config, delays, 3, None, sender);
     if let Some(resume) = resume {
         source.resume(resume);
     }

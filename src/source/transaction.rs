@@ -166,6 +166,11 @@ impl Tracker {
         (&self.file, self.event_start)
     }
 
+    /// Every transaction that was read, where the source has GTIDs.
+    pub fn gtid_set(&self) -> Option<&GtidSet> {
+        self.gtid_set.as_ref()
+    }
+
     /// End of the last event that was read.
     pub fn read_to(&self) -> (&str, u64) {
         (&self.file, self.pos)

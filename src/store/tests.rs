@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::document::temporary;
 use super::*;
 use crate::position::{FilePosition, Flavour, OpenTransaction};
 use crate::record::{Layout, Part, RecordId};
@@ -58,13 +59,14 @@ fn i9_a_crash_at_any_step_leaves_the_old_checkpoint() {
     store
         .write_checkpoint(&identity("u"), &position(1), Some(7))
         .unwrap();
-    let next = format(&Checkpoint {
-        topic_created_s: None,
-        group: "g".to_owned(),
-        identity: identity("u"),
-        position: position(2),
-    })
-    .unwrap();
+    let next = CHECKPOINT
+        .format(&Checkpoint {
+            topic_created_s: None,
+            group: "g".to_owned(),
+            identity: identity("u"),
+            position: position(2),
+        })
+        .unwrap();
     // Before the rename a crash can leave any prefix of the new file beside the old one.
     for length in 0..=next.len() {
         fs::write(temporary(&store.checkpoint), &next[..length]).unwrap();
@@ -116,11 +118,69 @@ fn i9_a_newer_format_and_another_group_are_refused() {
         identity: identity("u"),
         position: position(1),
     };
-    fs::write(&store.checkpoint, format(&other).unwrap()).unwrap();
+    fs::write(&store.checkpoint, CHECKPOINT.format(&other).unwrap()).unwrap();
     assert_eq!(
         code(&store.read_checkpoint().unwrap_err()),
         "checkpoint_other_group"
     );
+}
+
+#[test]
+fn i9_damaged_newer_and_foreign_definitions_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), "g").unwrap();
+    assert_eq!(store.read_schemas::<Vec<u8>>().unwrap(), None);
+    let tables = vec![1u8, 2, 3];
+    store.write_schemas(&identity("u"), &tables).unwrap();
+    let read = store.read_schemas::<Vec<u8>>().unwrap().unwrap();
+    assert_eq!((read.identity, read.tables), (identity("u"), tables));
+    let good = fs::read(&store.schemas).unwrap();
+    let refused = |bytes: &[u8]| {
+        fs::write(&store.schemas, bytes).unwrap();
+        code(&store.read_schemas::<Vec<u8>>().unwrap_err())
+    };
+    for length in 0..good.len() {
+        assert_eq!(
+            refused(&good[..length]),
+            "schema_history_corrupt",
+            "{length} bytes"
+        );
+    }
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 0x01;
+        let code = refused(&bad);
+        assert!(code.starts_with("schema_history_"), "bit flipped in byte {at}");
+    }
+    assert_eq!(
+        refused(b"cdc-collector schemas 2 00000000\nwhatever"),
+        "schema_history_newer_format"
+    );
+    assert_eq!(
+        refused(
+            &fs::read({
+                store
+                    .write_checkpoint(&identity("u"), &position(1), Some(7))
+                    .unwrap();
+                &store.checkpoint
+            })
+            .unwrap()
+        ),
+        "schema_history_corrupt"
+    );
+    let other = Schemas {
+        group: "h".to_owned(),
+        identity: identity("u"),
+        tables: vec![1u8],
+    };
+    assert_eq!(
+        refused(&SCHEMAS.format(&other).unwrap()),
+        "schema_history_other_group"
+    );
+    // A crash in the middle of a write leaves what was there.
+    fs::write(&store.schemas, &good).unwrap();
+    fs::write(temporary(&store.schemas), &good[..9]).unwrap();
+    assert!(store.read_schemas::<Vec<u8>>().unwrap().is_some());
 }
 
 #[test]

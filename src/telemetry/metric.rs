@@ -109,7 +109,7 @@ metrics_table! {
     BATCH_BYTES = "cdc_batch_bytes", Shape::Histogram(BYTES), Bytes, "Bytes of each put request before compression.";
     BUDGET_BYTES = "cdc_budget_bytes", Shape::Gauge, Bytes, "Most bytes of rows that may be held in memory.";
     BUDGET_USED_BYTES = "cdc_budget_used_bytes", Shape::Gauge, Bytes, "Bytes of rows held in memory.";
-    SCHEMA_CHANGES_TOTAL = "cdc_schema_changes_total", Shape::Counter, Count, "Schema changes met in the binlog, by kind.";
+    SCHEMA_CHANGES_TOTAL = "cdc_schema_changes_total", Shape::Counter, Count, "Schema changes met in the binlog, by kind; and alarms, by code: definitions that rows may not have been read with in time.";
     BUILD_INFO = "cdc_build_info", Shape::Gauge, Count, "1; version and commit are in the labels.";
 }
 

@@ -22,6 +22,7 @@ fn config(port: u16, mode: TlsMode) -> DatabaseConfig {
         connect_timeout: Duration::from_millis(200),
         types: crate::config::TypePolicy::Halt,
         start: crate::config::StartPosition::Latest,
+        schema_check: Duration::ZERO,
     }
 }
 

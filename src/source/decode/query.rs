@@ -40,13 +40,53 @@ fn skip_comments(mut text: &[u8]) -> &[u8] {
             text = end
                 .and_then(|at| text.get(at.saturating_add(4)..))
                 .unwrap_or_default();
-        } else if text.starts_with(b"-- ") {
+        } else if is_line_comment(text) {
             let end = text.iter().position(|b| *b == b'\n');
             text = end.and_then(|at| text.get(at..)).unwrap_or_default();
         } else {
             return text;
         }
     }
+}
+
+/// Whether the rest of the line is a comment: `#`, or `--` and a space or the line's end behind it.
+fn is_line_comment(text: &[u8]) -> bool {
+    match text.strip_prefix(b"--") {
+        Some(rest) => rest
+            .first()
+            .is_none_or(|b| b.is_ascii_whitespace() || b.is_ascii_control()),
+        None => text.starts_with(b"#"),
+    }
+}
+
+/// What follows on `SET STATEMENT variable = value, … FOR` (MariaDB); `None` for any other `SET`.
+fn behind_settings(mut text: &[u8]) -> Option<&[u8]> {
+    if !next_word(&mut text).eq_ignore_ascii_case(b"STATEMENT") {
+        return None;
+    }
+    let mut quote = None;
+    let mut previous = b' ';
+    while let Some((&byte, rest)) = text.split_first() {
+        match quote {
+            Some(open) if byte == open => quote = None,
+            Some(_) => {}
+            None if matches!(byte, b'\'' | b'"' | b'`') => quote = Some(byte),
+            None if !is_name(previous) => {
+                let mut ahead = text;
+                if next_word(&mut ahead).eq_ignore_ascii_case(b"FOR") {
+                    return Some(ahead);
+                }
+            }
+            None => {}
+        }
+        previous = byte;
+        text = rest;
+    }
+    None
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 
 fn next_word<'a>(text: &mut &'a [u8]) -> &'a [u8] {
@@ -71,7 +111,7 @@ impl Query {
         word.make_ascii_uppercase();
         match &*word {
             // No word at all: MariaDB fills up what an old replica must not see with `#` comments.
-            b"" if rest.is_empty() || rest.starts_with(b"#") => Self::Nothing,
+            b"" if rest.is_empty() => Self::Nothing,
             b"BEGIN" => Self::Begin,
             b"START" => Self::Begin,
             b"COMMIT" => Self::Commit,
@@ -95,6 +135,7 @@ impl Query {
             b"DROP" => Self::Definition(Definition::Drop),
             b"RENAME" => Self::Definition(Definition::Rename),
             b"TRUNCATE" => Self::Definition(Definition::Truncate),
+            b"SET" => behind_settings(rest).map_or(Self::Other, Self::of),
             _ => Self::Other,
         }
     }
@@ -112,10 +153,9 @@ pub fn qualifiers(text: &[u8]) -> impl Iterator<Item = String> + '_ {
             let open = quoted.iter().rposition(|b| *b == b'`')?;
             quoted.get(open.saturating_add(1)..)?
         } else {
-            let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'$' || *b >= 0x80;
             let start = before
                 .iter()
-                .rposition(|b| !is_name(b))
+                .rposition(|b| !is_name(*b))
                 .map_or(0, |i| i.saturating_add(1));
             before.get(start..)?
         };
@@ -129,7 +169,7 @@ mod tests {
 
     #[test]
     fn statements_are_told_apart_by_their_first_words() {
-        let cases: [(&str, Query); 24] = [
+        let cases: [(&str, Query); 33] = [
             ("BEGIN", Query::Begin),
             ("begin", Query::Begin),
             ("XA START X'61',X'',1", Query::BeginXa),
@@ -166,6 +206,27 @@ mod tests {
             ("GRANT ALL ON *.* TO a", Query::Other),
             ("SUPERLONGKEYWORDTHATISNONE x", Query::Other),
             ("/* never closed", Query::Nothing),
+            (
+                "# why\nALTER TABLE t ADD b int",
+                Query::Definition(Definition::Alter),
+            ),
+            (
+                "--\n\t# a\n--\tb\n drop table t",
+                Query::Definition(Definition::Drop),
+            ),
+            ("# a\n# b", Query::Nothing),
+            (
+                "SET STATEMENT max_statement_time=60 FOR ALTER TABLE t ADD b int",
+                Query::Definition(Definition::Alter),
+            ),
+            (
+                "set statement sql_mode=' for drop', lock_wait_timeout = 1 for/**/RENAME TABLE a TO b",
+                Query::Definition(Definition::Rename),
+            ),
+            ("SET STATEMENT a=1 FOR INSERT INTO t VALUES (1)", Query::Dml),
+            ("SET STATEMENT a=1 FORALTER", Query::Other),
+            ("SET PASSWORD FOR a = 'ALTER'", Query::Other),
+            ("SET", Query::Other),
         ];
         for (text, expected) in cases {
             assert_eq!(Query::of(text.as_bytes()), expected, "{text}");

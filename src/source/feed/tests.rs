@@ -56,7 +56,7 @@ fn step(feed: &mut Feed, event: &Sample, most: usize, rows: &mut Vec<String>) ->
         Ok(())
     })?;
     match &fed {
-        Fed::Needs(id) => feed.define(sample::definition(id))?,
+        Fed::Needs(id) => feed.define(sample::definition(id), 0)?,
         Fed::Rows => {
             let mut left = most;
             let stopped = feed.rows(&event.header, &event.body, |change| {
@@ -69,7 +69,7 @@ fn step(feed: &mut Feed, event: &Sample, most: usize, rows: &mut Vec<String>) ->
             });
             assert_eq!(stopped.is_err(), feed.has_rows());
         }
-        Fed::Quiet | Fed::Boundary | Fed::Heartbeat | Fed::Definition { .. } => {}
+        Fed::Quiet | Fed::Boundary | Fed::Heartbeat | Fed::Ghost(_) | Fed::Definition { .. } => {}
     }
     Ok(fed)
 }
@@ -368,7 +368,7 @@ fn i6_a_table_that_is_gone_or_different_halts() {
             fed = feed.event(&event.header, &event.body).unwrap();
         }
         assert!(matches!(fed, Fed::Needs(_)));
-        let failure = feed.define(definition).unwrap_err();
+        let failure = feed.define(definition, 0).unwrap_err();
         assert_eq!(failure.reason.code, code);
         assert!(failure.reason.message.contains("shop.made"), "{failure}");
     }

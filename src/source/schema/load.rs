@@ -7,7 +7,7 @@ use mysql_async::Conn;
 use super::{ColumnDefinition, TableDefinition};
 use crate::change::TableId;
 use crate::retry::Failure;
-use crate::source::connection::{Answer, cell, query};
+use crate::source::connection::{Answer, cell, one_text, query};
 use crate::source::refusal;
 
 /// What a connection is told before it is asked for definitions: labels arrive as UTF-8, a backslash is one.
@@ -17,11 +17,25 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// A table's definition as it is now; `None` if there is no such table, or none that the account may see.
+/// A table's definition as it is now, and the server's clock behind it in seconds since 1970; no definition if there
+/// is no such table, or none that the account may see.
 ///
 /// # Errors
 /// What the server or the network refused.
 pub async fn load(
+    conn: &mut Conn,
+    id: &TableId,
+    timeout: Duration,
+) -> Result<(Option<TableDefinition>, u64), Failure> {
+    let definition = definition(conn, id, timeout).await?;
+    // Asked last: what is in the definition was executed by then.
+    let clock = one_text(conn, "SELECT UNIX_TIMESTAMP()", timeout).await?;
+    let clock = clock.and_then(|text| text.split('.').next()?.parse().ok());
+    // Without a clock any statement may have been executed already.
+    Ok((definition, clock.unwrap_or(u64::MAX)))
+}
+
+async fn definition(
     conn: &mut Conn,
     id: &TableId,
     timeout: Duration,

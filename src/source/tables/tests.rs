@@ -1,5 +1,7 @@
 use super::*;
+use crate::position::FilePosition;
 use crate::source::sample::{self, Made};
+use crate::source::schema::history::Beginning;
 
 fn body() -> Vec<u8> {
     let mut made = Made::new("a");
@@ -7,12 +9,24 @@ fn body() -> Vec<u8> {
     made.events.pop().unwrap().body
 }
 
+fn at(pos: u64) -> Point<'static> {
+    Point {
+        file: "a.000001",
+        pos,
+        gtid_set: None,
+    }
+}
+
 fn ask(tables: &mut Tables, body: &[u8]) -> bool {
+    ask_at(tables, body, 4)
+}
+
+fn ask_at(tables: &mut Tables, body: &[u8], pos: u64) -> bool {
     let filter = TableFilter::parse("shop", "*").unwrap();
-    match tables.map(body, &filter).unwrap() {
-        Need::Nothing => false,
+    match tables.map(body, &filter, at(pos)).unwrap() {
+        Need::Nothing | Need::Mention(_) => false,
         Need::Definition(id) => {
-            tables.define(sample::definition(&id), "a:4").unwrap();
+            tables.define(sample::definition(&id), 0, at(pos)).unwrap();
             true
         }
     }
@@ -31,11 +45,146 @@ fn a_definition_is_asked_for_once_and_again_after_a_change() {
     tables.new_file();
     assert!(!ask(&mut tables, &body()));
     assert!(Arc::ptr_eq(&first, &schema(&tables)));
-    tables.changed(b"ALTER TABLE something_else ADD b int");
+    tables.changed(b"ALTER TABLE something_else ADD b int", at(5), 1);
     assert!(!ask(&mut tables, &body()));
-    tables.changed(b"alter table `MADE` add b int");
-    assert!(ask(&mut tables, &body()));
+    tables.changed(b"alter table `MADE` add b int", at(6), 1);
+    assert!(ask_at(&mut tables, &body(), 7));
     assert!(Arc::ptr_eq(&first, &schema(&tables)), "nothing changed after all");
+}
+
+/// The table `made` under another name of its column.
+fn renamed(name: &str) -> TableDefinition {
+    let mut definition = sample::definition(&made()).unwrap();
+    definition.columns[0].name = name.to_owned();
+    definition.primary_key = vec![name.to_owned()];
+    definition
+}
+
+fn made() -> TableId {
+    TableId {
+        db: "shop".to_owned(),
+        table: "made".to_owned(),
+    }
+}
+
+/// A run that begins at `pos` with what an earlier one left.
+fn resumed(history: &History, pos: u64) -> Tables {
+    let mut history = history.clone();
+    let place = |pos| FilePosition {
+        file: "a.000001".to_owned(),
+        pos,
+    };
+    history.begin(Beginning {
+        start: &Position {
+            gtid_set: None,
+            file: place(pos),
+            open: None,
+        },
+        resumed: true,
+        same_server: true,
+        oldest: &place(4),
+        head: &place(1000),
+        executed: None,
+    });
+    Tables::new(history, TypePolicy::Halt, BTreeSet::new())
+}
+
+fn learnt(tables: &mut Tables, pos: u64) -> History {
+    let read_to = Position {
+        gtid_set: None,
+        file: FilePosition {
+            file: "a.000001".to_owned(),
+            pos,
+        },
+        open: None,
+    };
+    tables.learnt(|| read_to).expect("something new")
+}
+
+#[test]
+fn i6_rows_of_the_past_are_read_with_what_held_then() {
+    let filter = TableFilter::parse("shop", "*").unwrap();
+    let mut tables = Tables::default();
+    tables.map(&body(), &filter, at(10)).unwrap();
+    tables.define(Some(renamed("old")), 1, at(10)).unwrap();
+    assert!(
+        tables
+            .changed(b"alter table made rename column old to new", at(20), 2)
+            .is_empty()
+    );
+    tables.map(&body(), &filter, at(30)).unwrap();
+    tables.define(Some(renamed("new")), 3, at(30)).unwrap();
+    let history = learnt(&mut tables, 40);
+    assert_eq!(tables.learnt(|| unreachable!()), None, "handed on once");
+
+    let mut past = resumed(&history, 10);
+    for (pos, name) in [(10, "old"), (15, "old"), (25, "new"), (30, "new"), (50, "new")] {
+        if pos == 25 {
+            past.changed(b"alter table made rename column old to new", at(20), 2);
+        }
+        assert_eq!(
+            past.map(&body(), &filter, at(pos)).unwrap(),
+            Need::Nothing,
+            "{pos}"
+        );
+        assert_eq!(schema(&past).columns[0].name, name, "{pos}");
+    }
+    assert_eq!(past.learnt(|| unreachable!()), None, "it knew all of it");
+    past.changed(b"alter table made add x int", at(60), 9);
+    assert_eq!(
+        past.map(&body(), &filter, at(61)).unwrap(),
+        Need::Definition(made()),
+        "behind what was read, statements count"
+    );
+}
+
+#[test]
+fn i6_a_statement_met_and_not_followed_by_rows_is_not_forgotten() {
+    let filter = TableFilter::parse("shop", "*").unwrap();
+    let mut tables = Tables::default();
+    tables.map(&body(), &filter, at(10)).unwrap();
+    tables.define(Some(renamed("old")), 1, at(10)).unwrap();
+    drop(learnt(&mut tables, 15));
+    tables.changed(b"alter table made rename column old to new", at(20), 2);
+    let mut next = resumed(&learnt(&mut tables, 20), 20);
+    assert_eq!(
+        next.map(&body(), &filter, at(30)).unwrap(),
+        Need::Definition(made())
+    );
+}
+
+#[test]
+fn i6_a_contradiction_is_answered_from_before_only_if_no_meaning_can_have_changed() {
+    let filter = TableFilter::parse("shop", "*").unwrap();
+    let mut wider = renamed("a");
+    wider.columns.push(wider.columns[0].clone());
+    for (statement, safe) in [("add index (a)", true), ("rename column a to b", false)] {
+        let mut tables = Tables::default();
+        tables.map(&body(), &filter, at(10)).unwrap();
+        tables.define(Some(renamed("a")), 1, at(10)).unwrap();
+        tables.changed(format!("alter table made {statement}").as_bytes(), at(20), 2);
+        tables.map(&body(), &filter, at(30)).unwrap();
+        // The server has gone on: another column was added since.
+        let failure = tables.define(Some(wider.clone()), 3, at(30)).unwrap_err();
+        assert!(may_have_raced(&failure));
+        assert_eq!(tables.recall(at(30)), safe, "{statement}");
+        assert_eq!(tables.get(9).is_some(), safe);
+    }
+}
+
+#[test]
+fn a_definition_that_may_have_come_too_early_is_doubted() {
+    let doubted = |statement: &str, read_at: u64| {
+        let filter = TableFilter::parse("shop", "*").unwrap();
+        let mut tables = Tables::default();
+        tables.map(&body(), &filter, at(10)).unwrap();
+        tables.define(Some(renamed("a")), read_at, at(10)).unwrap();
+        tables.changed(statement.as_bytes(), at(20), 100).len()
+    };
+    assert_eq!(doubted("alter table made rename column b to a", 99), 0);
+    assert_eq!(doubted("alter table made rename column b to a", 100), 1);
+    assert_eq!(doubted("alter table made add index (a)", 100), 0);
+    assert_eq!(doubted("alter table another rename column b to a", 100), 0);
 }
 
 #[test]
@@ -61,11 +210,14 @@ fn a_table_that_cannot_be_read_is_left_out_once_and_may_come_back() {
         definition
     };
     let filter = TableFilter::parse("shop", "*").unwrap();
-    let mut tables = Tables::new(TypePolicy::SkipTable, BTreeSet::new());
+    let mut tables = Tables::new(History::default(), TypePolicy::SkipTable, BTreeSet::new());
     for notices in [1, 0] {
         tables.new_file();
-        assert!(matches!(tables.map(&body(), &filter), Ok(Need::Definition(_))));
-        tables.define(Some(read("vector(3)")), "a:4").unwrap();
+        assert!(matches!(
+            tables.map(&body(), &filter, at(4)),
+            Ok(Need::Definition(_))
+        ));
+        tables.define(Some(read("vector(3)")), 0, at(4)).unwrap();
         assert!(tables.get(9).unwrap().schema.is_none());
         assert_eq!(tables.notice().into_iter().count(), notices);
     }
@@ -74,8 +226,8 @@ fn a_table_that_cannot_be_read_is_left_out_once_and_may_come_back() {
     assert!(tables.get(9).unwrap().schema.is_some());
 
     let mut halts = Tables::default();
-    halts.map(&body(), &filter).unwrap();
-    let failure = halts.define(Some(read("vector(3)")), "a:4").unwrap_err();
+    halts.map(&body(), &filter, at(4)).unwrap();
+    let failure = halts.define(Some(read("vector(3)")), 0, at(4)).unwrap_err();
     assert_eq!(failure.reason.code, "schema_unsupported");
     assert!(failure.reason.message.contains("shop.made"), "{failure}");
 }
