@@ -9,6 +9,8 @@
 //! stop only saves repetitions.
 
 mod check;
+mod describe;
+mod fields;
 mod topic;
 mod view;
 
@@ -23,10 +25,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::delivery;
-use crate::encode;
+use crate::encode::{self, Topic};
 use crate::http;
 use crate::pipeline::intake::{CHANNEL_CHUNKS, Intake};
 use crate::pipeline::{Pipeline, Tick};
+use crate::record::TopicSchema;
 use crate::retry::{Disposition, Failure};
 use crate::sink::DataHub;
 use crate::source::{Resume, Source, SourceStatus};
@@ -34,6 +37,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub use check::{Report, check};
+pub use describe::{Description, Language, describe, sentence};
 use view::View;
 
 /// How often the shards are listed: often enough that a DataHub that has gone silent shows within a minute even
@@ -189,6 +193,8 @@ struct Parts {
     pipeline: Pipeline<DataHub>,
     datahub: Arc<DataHub>,
     arrivals: mpsc::Receiver<crate::pipeline::intake::Arrival>,
+    /// Tells the intake what records are made for.
+    topic: watch::Sender<Option<Topic>>,
 }
 
 impl Parts {
@@ -225,6 +231,7 @@ impl Parts {
         )
         .for_records(config.records.clone());
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
+        let (topic, examined) = watch::channel(None);
         let intake = Intake::new(
             source,
             encode::Settings {
@@ -235,6 +242,7 @@ impl Parts {
                 hash_key: config.records.hash_key.clone(),
                 rules_on_keys: config.records.rules_on_keys,
             },
+            examined,
             sender,
             identity,
             wall_clock_ms,
@@ -250,6 +258,7 @@ impl Parts {
             pipeline,
             datahub,
             arrivals,
+            topic,
         })
     }
 }
@@ -335,24 +344,21 @@ fn start_tasks(
         pipeline,
         datahub,
         arrivals,
+        topic,
     } = parts;
     let mut tasks = JoinSet::new();
     let token = stop.clone();
     tasks.spawn(async move { Ended::Intake(intake.run(token).await) });
-    let (token, prepared, datahub_config, delays) = (
-        stop.clone(),
-        Arc::clone(view),
-        config.datahub.clone(),
-        config.delivery.delays,
-    );
+    let (token, prepared, config) = (stop.clone(), Arc::clone(view), config.clone());
     tasks.spawn(async move {
         let ready = tokio::select! {
-            ready = topic::prepare(&datahub, &datahub_config, delays, &prepared) => ready,
+            ready = examine(&datahub, &config, &prepared) => ready,
             () = token.cancelled() => return Ended::Pipeline(Ok(())),
         };
-        if let Err(failure) = ready {
-            return Ended::Pipeline(Err(failure));
-        }
+        match ready {
+            Ok(examined) => topic.send_replace(Some(examined)),
+            Err(failure) => return Ended::Pipeline(Err(failure)),
+        };
         pipeline.run(arrivals, token).await;
         Ended::Pipeline(Ok(()))
     });
@@ -370,6 +376,18 @@ fn start_tasks(
         }
     });
     tasks
+}
+
+/// What records are made for, once both ends agree.
+async fn examine(datahub: &DataHub, config: &Config, view: &View) -> Result<Topic, Failure> {
+    match topic::prepare(datahub, &config.datahub, config.delivery.delays, view).await? {
+        TopicSchema::Blob => Ok(Topic::Blob),
+        TopicSchema::Tuple(fields) => {
+            let topic = fields::of(config, fields)?;
+            fields::prepare(config, &topic).await?;
+            Ok(Topic::Tuple(topic))
+        }
+    }
 }
 
 /// Says why nothing goes on, once.

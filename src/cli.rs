@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::Sources;
 use crate::telemetry;
@@ -48,7 +48,7 @@ pub struct Cli {
 }
 
 /// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Relay until told to stop
     Run,
@@ -56,8 +56,25 @@ pub enum Command {
     Check,
     /// Print the effective configuration as YAML, with the origin of each value and without secrets
     Config,
+    /// Print how readers declare the captured tables, relay nothing
+    Schema {
+        /// For whom
+        language: Language,
+        /// This captured table alone
+        #[arg(long, value_name = "DB.TABLE")]
+        table: Option<String>,
+    },
     /// Ask a running collector on this machine whether it is alive; exit code 0 if it is
     Healthcheck,
+}
+
+/// Whom the tables are declared for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// Flink SQL: a CREATE TABLE each, for a BLOB topic in the envelope that is configured
+    Flink,
+    /// DataHub: the RecordSchema of a TUPLE topic each, as JSON
+    Datahub,
 }
 
 impl Cli {

@@ -154,6 +154,20 @@ pub struct RecordsConfig {
     pub rules_on_keys: bool,
     /// `EMIT_TRANSACTIONS` and `EMIT_DDL`.
     pub emits: Emits,
+    /// `TUPLE_NAMES`.
+    pub tuple_names: TupleNames,
+}
+
+/// `TUPLE_NAMES`: what the fields of a TUPLE topic are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TupleNames {
+    /// Pieces of the change begin with `__`; columns have their own names.
+    #[default]
+    Native,
+    /// Pieces as Alibaba Cloud DTS names its additional columns by its new rule; columns have their own names.
+    Dts,
+    /// Pieces as DTS names them by its old rule, and `dts_` before each column's name.
+    DtsLegacy,
 }
 
 /// Records that are no rows.

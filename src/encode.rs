@@ -9,6 +9,7 @@
 //! update that gives it up; behind such an update the row's changes follow under its new key, and two records
 //! under different keys have no order between shards.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::source::value::ValueError;
 
 mod canal;
 mod debezium;
+mod flink;
 mod image;
 mod key;
 mod last;
@@ -32,11 +34,14 @@ mod plan;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod tuple;
 mod writer;
 
+pub use flink::FlinkTable;
 use key::KeyText;
-use plan::{Failed, Plan, table_hash};
+use plan::{Cause, Failed, Plan, table_hash};
 use rules::Rules;
+pub use tuple::{Generated, Misfit, Topic, TupleTopic};
 use writer::Writer;
 
 /// What decides over a record's shard.
@@ -91,20 +96,33 @@ pub enum EncodeError {
         /// The column's name.
         column: Box<str>,
     },
+    /// A table that the topic's fields cannot take.
+    #[error("{seen} (row {row} in transaction {transaction})", seen = misfit.seen)]
+    Misfit {
+        /// Why.
+        misfit: Misfit,
+        /// The transaction as records name it.
+        transaction: Arc<str>,
+        /// The row's ordinal in it, from 0.
+        row: u64,
+    },
 }
 
 impl EncodeError {
     /// A reason code, and what a person can do.
-    pub fn advice(&self) -> (&'static str, &'static str) {
+    pub fn advice(&self) -> (&'static str, Cow<'static, str>) {
         match self {
             Self::Value { .. } => (
                 "row_not_encodable",
-                "correct the value in the source, or exclude the table with DATABASE_TABLES",
+                Cow::Borrowed("correct the value in the source, or exclude the table with DATABASE_TABLES"),
             ),
             Self::RuleOnKey { .. } => (
                 "column_rule_on_key",
-                "take the column out of COLUMN_EXCLUDE and COLUMN_MASK, or set COLUMN_RULES_ON_KEYS=true if readers can do without the key",
+                Cow::Borrowed(
+                    "take the column out of COLUMN_EXCLUDE and COLUMN_MASK, or set COLUMN_RULES_ON_KEYS=true if readers can do without the key",
+                ),
             ),
+            Self::Misfit { misfit, .. } => (misfit.code, Cow::Owned(misfit.remedy.clone())),
         }
     }
 }
@@ -144,8 +162,17 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder of rows from this kind of server, whose first record has `seq` 0.
     pub fn new(settings: &Settings, flavour: Flavour) -> Self {
+        Self::with(Writer::new(settings, flavour), settings)
+    }
+
+    /// An encoder of rows into the fields of a TUPLE topic; the envelope of `settings` has no say there.
+    pub fn tuple(settings: &Settings, topic: TupleTopic) -> Self {
+        Self::with(Writer::Tuple(tuple::Tuple::new(topic)), settings)
+    }
+
+    fn with(writer: Writer, settings: &Settings) -> Self {
         Self {
-            writer: Writer::new(settings, flavour),
+            writer,
             rules: Rules::new(
                 &settings.columns,
                 settings.hash_key.expose(),
@@ -223,14 +250,19 @@ impl Encoder {
                 let table = row.schema.id.to_string().into();
                 let column = failed.name(row.schema).into();
                 Err(match failed.cause {
-                    Some(cause) => EncodeError::Value {
+                    Cause::Misfit(misfit) => EncodeError::Misfit {
+                        misfit: *misfit,
+                        transaction: Arc::clone(&row.meta.transaction),
+                        row: row.row,
+                    },
+                    Cause::Value(cause) => EncodeError::Value {
                         table,
                         column,
                         transaction: Arc::clone(&row.meta.transaction),
                         row: row.row,
                         cause,
                     },
-                    None => EncodeError::RuleOnKey { table, column },
+                    Cause::RuleOnKey => EncodeError::RuleOnKey { table, column },
                 })
             }
         }
@@ -274,7 +306,9 @@ impl Encoder {
             if self.plans.len() >= MAX_PLANS {
                 self.plans.clear();
             }
-            let plan = Arc::new(Plan::new(schema, &self.rules, |table| self.writer.text(table))?);
+            let mut plan = Plan::new(schema, &self.rules, |table| self.writer.text(table))?;
+            plan.fillers = self.writer.fillers(schema)?;
+            let plan = Arc::new(plan);
             self.plans.insert(address, Arc::clone(&plan));
             plan
         };
@@ -313,6 +347,7 @@ impl Encoder {
                 seq: self.next_seq,
                 id: pending.id,
                 hash_key: pending.hash_key,
+                layout: self.writer.layout(),
                 payload: payloads.slice(begin..pending.end),
             });
             begin = pending.end;

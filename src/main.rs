@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use cdc_collector::app::{self, ExitReason};
-use cdc_collector::cli::{Cli, Command};
+use cdc_collector::cli::{Cli, Command, Language};
 use cdc_collector::config::{Config, Loaded, Raw, Sources};
 use cdc_collector::{http, telemetry};
 use clap::Parser as _;
@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         Command::Run => with_config(&sources, run),
         Command::Check => with_config(&sources, check),
         Command::Config => show_config(&sources),
+        Command::Schema { language, table } => {
+            with_config(&sources, |loaded| describe(loaded, language, table.as_deref()))
+        }
         Command::Healthcheck => match http::probe::live(Raw::gather(&sources).listen()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => fail(FAILED, &sentence),
@@ -79,6 +82,27 @@ fn check(loaded: Loaded) -> ExitCode {
         ExitCode::from(FAILED)
     };
     after_writing(writeln!(io::stdout(), "{text}"), code)
+}
+
+fn describe(loaded: Loaded, language: Language, table: Option<&str>) -> ExitCode {
+    let language = match language {
+        Language::Flink => app::Language::Flink,
+        Language::Datahub => app::Language::DataHub,
+    };
+    let described = match runtime() {
+        Ok(runtime) => runtime.block_on(app::describe(loaded.config, language, table)),
+        Err(error) => return fail(INTERNAL, &format!("the runtime did not start: {error}")),
+    };
+    match described {
+        Ok(description) => {
+            for note in loaded.warnings.iter().chain(&description.notes) {
+                // If standard error is gone, the notes have no reader.
+                drop(writeln!(io::stderr(), "cdc-collector: {note}"));
+            }
+            after_writing(write!(io::stdout(), "{}", description.text), ExitCode::SUCCESS)
+        }
+        Err(failure) => fail(FAILED, &app::sentence(&failure)),
+    }
 }
 
 fn show_config(sources: &Sources) -> ExitCode {

@@ -13,6 +13,10 @@ use bytes::Bytes;
 use crate::position::Position;
 use crate::retry::{Failure, Reason};
 
+mod tuple;
+
+pub use tuple::{FieldKind, Fields, Layout, TopicField, TopicSchema, begin_field, end_field, push_null};
+
 /// A record's place in the order of this run: 0, 1, 2 … without holes, in binlog order.
 pub type Seq = u64;
 
@@ -96,7 +100,9 @@ pub struct Record {
     pub id: RecordId,
     /// MD5 of the partition key's text as a big-endian number: the hash key the service would use.
     pub hash_key: u128,
-    /// The encoded envelope, e.g. a Debezium JSON object.
+    /// What the payload is.
+    pub layout: Layout,
+    /// The encoded envelope, e.g. a Debezium JSON object; or the fields of a TUPLE topic (`record/tuple.rs`).
     pub payload: Bytes,
 }
 
@@ -129,6 +135,11 @@ impl Record {
     /// What the record charges to the byte budget, in bytes.
     pub fn cost(&self) -> usize {
         self.payload.len().saturating_add(RECORD_OVERHEAD_BYTES)
+    }
+
+    /// What is sent: one field for a blob, `None` for NULL.
+    pub fn fields(&self) -> Fields<'_> {
+        Fields::of(self.layout, &self.payload)
     }
 }
 
@@ -173,15 +184,6 @@ pub struct Shard {
     pub end: u128,
     /// The shards that were split or merged into it.
     pub parents: Vec<ShardId>,
-}
-
-/// What the topic looks like; read once at start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TopicSchema {
-    /// Records are one blob each.
-    Blob,
-    /// Records have named fields: name and upper-case type, in order.
-    Tuple(Vec<(String, String)>),
 }
 
 /// The newest record of a shard.

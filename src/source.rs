@@ -6,6 +6,7 @@
 //! is buffered here but the one rows event being handed on.
 
 pub mod asking;
+pub mod captured;
 pub mod connection;
 pub mod decode;
 pub mod feed;

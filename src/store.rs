@@ -17,7 +17,7 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 use crate::position::{Position, ServerIdentity};
-use crate::record::Record;
+use crate::record::{Layout, Record};
 use crate::retry::{Failure, Reason};
 
 const MAGIC: &str = "cdc-collector checkpoint";
@@ -47,7 +47,11 @@ pub struct DeadLetter {
     pub reason_code: String,
     /// What the service said.
     pub reason: String,
-    /// The whole envelope, base64.
+    /// What the payload is; files from before there was a choice have blobs.
+    #[serde(default)]
+    pub layout: Layout,
+    /// The whole envelope; of a tuple the fields in the topic's order, each behind its length in four bytes, lowest
+    /// first, ffffffff for NULL. Base64.
     pub payload: String,
 }
 
@@ -196,6 +200,7 @@ impl Store {
             hash_key: format!("{:032x}", record.hash_key),
             reason_code: reason.code.to_owned(),
             reason: reason.message.clone(),
+            layout: record.layout,
             payload: base64::engine::general_purpose::STANDARD.encode(&record.payload),
         };
         self.append_line(&letter).map_err(|e| {

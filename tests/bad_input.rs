@@ -192,7 +192,7 @@ async fn what_the_database_and_datahub_refuse_is_named() {
         ])
         .await
         .expect("a table and an account");
-    let fields = [("id", "BIGINT")];
+    let fields = [("id", "TIMESTAMP")];
     let emulator = service(Service {
         create: vec![
             TopicSpec::blob(PROJECT, TOPIC, 2),
@@ -241,7 +241,10 @@ async fn what_the_database_and_datahub_refuse_is_named() {
             good().topic(PROJECT, "no_such_topic"),
             halted("datahub_no_such_topic", "DATAHUB_CREATE_TOPIC"),
         ),
-        (good().topic(PROJECT, "tuples"), halted("topic_not_blob", "BLOB")),
+        (
+            good().topic(PROJECT, "tuples"),
+            halted("tuple_type_mismatch", "INTEGER or STRING"),
+        ),
         (
             quick(rig::settings(server.address(), &slow_clock.endpoint())),
             halted("datahub_clock_skew", "NTP"),

@@ -27,4 +27,6 @@ mod shutdown;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod tuple;
+#[cfg(test)]
 mod types;

@@ -1,5 +1,6 @@
 //! `cdc-collector check`: looks at both ends and at this machine, as a start would, and relays nothing.
 
+use super::fields;
 use crate::config::Config;
 use crate::http;
 use crate::record::{ShardState, TopicSchema};
@@ -22,7 +23,12 @@ pub struct Report {
 /// Looks at the database, at DataHub, at the data directory and at the port.
 pub async fn check(config: Config) -> Report {
     let mut findings = database(&config).await;
-    findings.extend(datahub(&config).await);
+    for finding in datahub(&config).await {
+        // A TUPLE topic asks the database, too: one failure is one finding.
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
     findings.extend(machine(&config).await);
     Report {
         text: preflight::Report(&findings).to_string(),
@@ -53,9 +59,19 @@ async fn datahub(config: &Config) -> Vec<Finding> {
         Ok(datahub) => datahub,
         Err(failure) => return vec![fatal(failure)],
     };
+    let mut findings = Vec::new();
     match datahub.topic().await {
         Ok(TopicSchema::Blob) => {}
-        Ok(TopicSchema::Tuple(_)) => return vec![fatal(super::topic::not_blob(&config.datahub))],
+        Ok(TopicSchema::Tuple(fields)) => {
+            let examined = match fields::of(config, fields) {
+                Ok(topic) => fields::examine(config, &topic).await,
+                Err(failure) => Err(failure),
+            };
+            match examined {
+                Ok(of_tables) => findings.extend(of_tables),
+                Err(failure) => return vec![fatal(failure)],
+            }
+        }
         Err(failure) if config.datahub.create_topic && failure.reason.code == NO_SUCH_TOPIC => {
             return vec![fine(
                 "datahub_topic",
@@ -70,13 +86,14 @@ async fn datahub(config: &Config) -> Vec<Finding> {
                 .iter()
                 .filter(|shard| shard.state == ShardState::Active)
                 .count();
-            vec![fine(
+            findings.push(fine(
                 "datahub_topic",
                 format!("the topic {project}/{topic} has {active} active shards"),
-            )]
+            ));
         }
-        Err(failure) => vec![fatal(failure)],
+        Err(failure) => findings.push(fatal(failure)),
     }
+    findings
 }
 
 async fn machine(config: &Config) -> Vec<Finding> {

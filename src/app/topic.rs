@@ -1,4 +1,4 @@
-//! Before anything is sent: is there such a topic, and does it take our records?
+//! Before anything is sent: is there such a topic, and what do its records look like?
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use crate::retry::{Delays, Failure, until_ok};
 use crate::sink::DataHub;
 use crate::sink::outcome::NO_SUCH_TOPIC;
 
-/// Waits for DataHub as long as it takes, creates the topic if that is wanted, and checks its type.
+/// Waits for DataHub as long as it takes, creates the topic if that is wanted, and says what it looks like.
 ///
 /// # Errors
-/// What only a person can end: no such topic, no permission, the wrong type.
+/// What only a person can end: no such topic, no permission.
 pub(super) async fn prepare(
     datahub: &DataHub,
     config: &DatahubConfig,
     delays: Delays,
     view: &View,
-) -> Result<(), Failure> {
+) -> Result<TopicSchema, Failure> {
     let examined = until_ok(
         delays,
         || async {
@@ -40,17 +40,5 @@ pub(super) async fn prepare(
                 "the topic cannot be looked up yet");
         },
     );
-    match examined.await? {
-        TopicSchema::Blob => Ok(()),
-        TopicSchema::Tuple(_) => Err(not_blob(config)),
-    }
-}
-
-/// The topic has fields; our records are one blob each.
-pub(super) fn not_blob(config: &DatahubConfig) -> Failure {
-    Failure::halt(
-        "topic_not_blob",
-        format!("the topic {}/{} is of type TUPLE", config.project, config.topic),
-        "set DATAHUB_TOPIC to a topic of type BLOB, or to a new name with DATAHUB_CREATE_TOPIC=true",
-    )
+    examined.await
 }

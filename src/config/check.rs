@@ -17,6 +17,7 @@ use super::reader::Reader;
 use super::{
     Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Emits, Envelope, LogFormat,
     LoggingConfig, MonitoringConfig, PoisonPolicy, RecordsConfig, Secret, StartPosition, TlsConfig, TlsMode,
+    TupleNames,
 };
 use crate::retry::Delays;
 
@@ -193,6 +194,11 @@ impl Reader<'_> {
             emits: Emits {
                 transactions: self.number("records.emit_transactions") == 1,
                 definitions: self.number("records.emit_ddl") == 1,
+            },
+            tuple_names: match self.number("records.tuple_names") {
+                1 => TupleNames::Dts,
+                2 => TupleNames::DtsLegacy,
+                _ => TupleNames::Native,
             },
         }
     }

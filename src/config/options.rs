@@ -130,6 +130,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("records.column_rules_on_keys", "COLUMN_RULES_ON_KEYS", "false", Kind::Flag, "Let columns of a primary key be left out or masked; otherwise such a rule stops the relay."),
     opt!("records.emit_transactions", "EMIT_TRANSACTIONS", "false", Kind::Flag, "Write a record where a transaction with captured rows begins and one where it ends, with counts."),
     opt!("records.emit_ddl", "EMIT_DDL", "false", Kind::Flag, "Write a record for each statement that changes the definition of a captured table or database."),
+    opt!("records.tuple_names", "TUPLE_NAMES", "native", Kind::Choice(&["native", "dts", "dts_legacy"]), "What the fields of a TUPLE topic are called."),
 
     opt!("datahub.endpoint", "DATAHUB_ENDPOINT", required, Kind::Text, "URL of the service: `https://` or `http://`, host, optional port."),
     opt!("datahub.access_id", "DATAHUB_ACCESS_ID", required, Kind::Secret, "AccessKey id."),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::position::FilePosition;
-use crate::record::{Outcome, Part, Probe, RecordId, ShardState};
+use crate::record::{Layout, Outcome, Part, Probe, RecordId, ShardState};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -59,6 +59,7 @@ fn chunk(first: u64, behind: u64) -> Chunk {
             part: Part::Row(seq),
         },
         hash_key: 0,
+        layout: Layout::Blob,
         payload: Bytes::from_static(&[0; 100]),
     };
     Chunk {

@@ -27,8 +27,8 @@ const TEXTS: u8 = 1;
 const ARRAYS: u8 = 2;
 const ORIGINAL: u8 = 3;
 
-const OTHER_COLUMNS: &str = "the image is of another number of columns";
-const LEFT_OVER: &str = "bytes are left over behind the last column";
+pub(super) const OTHER_COLUMNS: &str = "the image is of another number of columns";
+pub(super) const LEFT_OVER: &str = "bytes are left over behind the last column";
 
 /// Appends one image as a JSON object, and tells `key` where in it the partition key lies.
 pub(super) fn write_object(
@@ -114,10 +114,6 @@ pub(super) fn write_changed(
     if before.nulls.len() != bytes || after.nulls.len() != bytes {
         return Err(Failed::image(OTHER_COLUMNS));
     }
-    let is_null = |image: &RowImage<'_>, ordinal: usize| {
-        let byte = image.nulls.get(ordinal / 8).copied().unwrap_or_default();
-        byte >> (ordinal % 8) & 1 == 1
-    };
     for (ordinal, column) in plan.columns.iter().enumerate() {
         let failed = |cause| Failed::column(ordinal, cause);
         let mut value = old;
@@ -155,6 +151,39 @@ pub(super) fn write_changed(
     } else {
         Err(Failed::image(LEFT_OVER))
     }
+}
+
+/// Appends what routes the row, and tells `key` where: its key columns back to back, or the row as a JSON object
+/// where there are none.
+pub(super) fn write_key(
+    plan: &Plan,
+    image: &RowImage<'_>,
+    out: &mut Vec<u8>,
+    key: &mut KeyText,
+) -> Result<(), Failed> {
+    if plan.keys == 0 {
+        return write_object(plan, image, Spelling::Original, out, Some(key));
+    }
+    let mut values = image.values;
+    for (ordinal, column) in plan.columns.iter().enumerate() {
+        let failed = |cause| Failed::column(ordinal, cause);
+        let begin = out.len();
+        match (is_null(image, ordinal), column.key) {
+            (true, _) => out.extend_from_slice(b"null"),
+            (false, Some(_)) => column.cell.write_json(&mut values, out).map_err(failed)?,
+            (false, None) => column.cell.skip(&mut values).map(|_| ()).map_err(failed)?,
+        }
+        if let Some(place) = column.key {
+            key.note(place, begin..out.len());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the column is NULL in the image.
+fn is_null(image: &RowImage<'_>, ordinal: usize) -> bool {
+    let byte = image.nulls.get(ordinal / 8).copied().unwrap_or_default();
+    byte >> (ordinal % 8) & 1 == 1
 }
 
 /// Makes an object of the members from `start` on: each begins with a comma, the first one's becomes the brace.

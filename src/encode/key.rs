@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use md5::{Digest, Md5};
 
-use super::image::{Spelling, write_object};
+use super::image::write_key;
 use super::plan::{Failed, Plan};
 use crate::change::RowImage;
 
@@ -58,7 +58,7 @@ impl KeyText {
     pub(super) fn hash_apart(&mut self, plan: &Plan, image: &RowImage<'_>) -> Result<u128, Failed> {
         let mut apart = std::mem::take(&mut self.apart);
         apart.clear();
-        let written = write_object(plan, image, Spelling::Original, &mut apart, Some(self));
+        let written = write_key(plan, image, &mut apart, self);
         let hash = self.hash(&apart);
         self.apart = apart;
         written.map(|()| hash)

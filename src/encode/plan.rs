@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::key::md5;
 use super::rules::{Rule, Rules};
+use super::tuple::{Fillers, Misfit};
 use crate::change::{Column, ColumnKind, TableId, TableSchema};
 use crate::source::value::{Cell, ValueError, write_json_string};
 
@@ -26,6 +27,8 @@ pub(super) struct Plan {
     pub(super) set_routes: bool,
     /// What the envelope writes of the table into every record.
     pub(super) text: TableText,
+    /// What fills the fields of a TUPLE topic.
+    pub(super) fillers: Option<Fillers>,
 }
 
 /// What an envelope writes of the table into every record, in one or two pieces.
@@ -66,8 +69,17 @@ pub(super) struct Shown<'s> {
 pub(super) struct Failed {
     /// The column's ordinal; `None` where the image as a whole is wrong.
     column: Option<usize>,
-    /// `None` where the column is part of the key and must not have a rule.
-    pub(super) cause: Option<ValueError>,
+    pub(super) cause: Cause,
+}
+
+/// What is wrong.
+#[derive(Debug)]
+pub(super) enum Cause {
+    Value(ValueError),
+    /// The column is part of the key and must not have a rule.
+    RuleOnKey,
+    /// The topic's fields cannot take the table.
+    Misfit(Box<Misfit>),
 }
 
 impl Failed {
@@ -81,21 +93,28 @@ impl Failed {
     pub(super) fn image(what: &'static str) -> Self {
         Self {
             column: None,
-            cause: Some(ValueError::Schema(what)),
+            cause: Cause::Value(ValueError::Schema(what)),
         }
     }
 
     pub(super) fn column(ordinal: usize, cause: ValueError) -> Self {
         Self {
             column: Some(ordinal),
-            cause: Some(cause),
+            cause: Cause::Value(cause),
         }
     }
 
     fn rule_on_key(ordinal: usize) -> Self {
         Self {
             column: Some(ordinal),
-            cause: None,
+            cause: Cause::RuleOnKey,
+        }
+    }
+
+    pub(super) fn misfit(misfit: Misfit) -> Self {
+        Self {
+            column: None,
+            cause: Cause::Misfit(Box::new(misfit)),
         }
     }
 }
@@ -153,6 +172,7 @@ impl Plan {
             columns,
             keys,
             text,
+            fillers: None,
         })
     }
 }

@@ -8,9 +8,11 @@ use super::key::KeyText;
 use super::marks;
 use super::maxwell::Maxwell;
 use super::plan::{Failed, Plan, Shown, TableText};
-use crate::change::{Mark, Operation, RowChange};
+use super::tuple::{Fillers, Tuple};
+use crate::change::{Mark, Operation, RowChange, TableSchema};
 use crate::config::Envelope;
 use crate::position::Flavour;
+use crate::record::Layout;
 
 /// The envelope's writer: asked once a row, never once a cell.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) enum Writer {
     Debezium(Debezium),
     Canal(Canal),
     Maxwell(Maxwell),
+    /// Not an envelope: the fields of a TUPLE topic.
+    Tuple(Tuple),
 }
 
 impl Writer {
@@ -33,7 +37,7 @@ impl Writer {
         match self {
             Self::Debezium(writer) => writer.set_now(ms),
             Self::Canal(writer) => writer.set_now(ms),
-            Self::Maxwell(_) => {}
+            Self::Maxwell(_) | Self::Tuple(_) => {}
         }
     }
 
@@ -43,6 +47,22 @@ impl Writer {
             Self::Debezium(_) => Debezium::text(table),
             Self::Canal(_) => Canal::text(table),
             Self::Maxwell(_) => Maxwell::text(table),
+            Self::Tuple(_) => TableText::default(),
+        }
+    }
+
+    /// What fills the fields of a TUPLE topic.
+    pub(super) fn fillers(&self, schema: &TableSchema) -> Result<Option<Fillers>, Failed> {
+        match self {
+            Self::Tuple(writer) => writer.fillers(schema).map(Some).map_err(Failed::misfit),
+            Self::Debezium(_) | Self::Canal(_) | Self::Maxwell(_) => Ok(None),
+        }
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        match self {
+            Self::Tuple(_) => Layout::Tuple,
+            Self::Debezium(_) | Self::Canal(_) | Self::Maxwell(_) => Layout::Blob,
         }
     }
 
@@ -53,6 +73,7 @@ impl Writer {
             _ if plan.rule_routes => false,
             Self::Debezium(_) => true,
             Self::Canal(_) => plan.keys > 0,
+            Self::Tuple(_) => false,
             Self::Maxwell(_) => (plan.keys > 0 || operation != Operation::Update) && !plan.set_routes,
         }
     }
@@ -69,6 +90,7 @@ impl Writer {
             Self::Debezium(writer) => writer.write(plan, row, out, key),
             Self::Canal(writer) => writer.write(plan, row, out, key),
             Self::Maxwell(writer) => writer.write(plan, row, out, key),
+            Self::Tuple(writer) => writer.write(plan, row, out),
         }
     }
 
@@ -81,6 +103,8 @@ impl Writer {
                 Self::Debezium(writer) => marks::write_debezium(meta, change, writer.source(), out),
                 Self::Canal(writer) => marks::write_canal(meta, change, writer.now_ms(), out),
                 Self::Maxwell(_) => marks::write_maxwell(meta, change, out),
+                // Nothing asks for it: the configuration and the topic were compared at the start.
+                Self::Tuple(_) => {}
             },
         }
     }

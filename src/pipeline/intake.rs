@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Tick;
 use crate::change::{ChangeEvent, Operation};
-use crate::encode::{Encoder, Settings};
+use crate::encode::{Encoder, Settings, Topic};
 use crate::position::ServerIdentity;
 use crate::record::Chunk;
 use crate::retry::Failure;
@@ -81,6 +81,8 @@ pub struct Arrival {
 pub struct Intake {
     source: Source,
     settings: Settings,
+    /// What records are made for; `None` until the topic was examined.
+    topic: watch::Receiver<Option<Topic>>,
     arrivals: mpsc::Sender<Arrival>,
     /// Told to the driver before the first chunk: whose positions these are.
     identity: Arc<OnceLock<ServerIdentity>>,
@@ -105,6 +107,7 @@ impl Intake {
     pub fn new(
         source: Source,
         settings: Settings,
+        topic: watch::Receiver<Option<Topic>>,
         arrivals: mpsc::Sender<Arrival>,
         identity: Arc<OnceLock<ServerIdentity>>,
         clock: fn() -> u64,
@@ -113,6 +116,7 @@ impl Intake {
         Self {
             source,
             settings,
+            topic,
             arrivals,
             identity,
             clock,
@@ -155,7 +159,13 @@ impl Intake {
             };
             self.moved = true;
             if matches!(step, Step::Rows) {
-                let encoder = self.encoder(&mut encoder)?;
+                let encoder = match &mut encoder {
+                    Some(encoder) => encoder,
+                    none => match self.examined(stop).await {
+                        Some(topic) => none.insert(self.encoder(topic)?),
+                        None => return Ok(Ended::Stopped),
+                    },
+                };
                 encoder.set_now((self.clock)());
                 let operations = &mut self.operations;
                 self.source.rows(|event| {
@@ -189,10 +199,33 @@ impl Intake {
         }
     }
 
+    /// Waits until the topic was examined, ticking: what a row becomes depends on it. `None` when it is time to
+    /// stop, or when nobody will take the rows.
+    async fn examined(&mut self, stop: &CancellationToken) -> Option<Topic> {
+        loop {
+            tokio::select! {
+                topic = timeout(TICK, self.topic.wait_for(Option::is_some)) => match topic {
+                    Ok(topic) => {
+                        self.waiting.store(false, Ordering::Relaxed);
+                        return topic.ok().and_then(|topic| topic.clone());
+                    }
+                    Err(_) => {
+                        self.tick.touch();
+                        self.waiting.store(true, Ordering::Relaxed);
+                    }
+                },
+                () = stop.cancelled() => return None,
+            }
+        }
+    }
+
     /// The encoder, made when the first row shows what kind of server it comes from.
-    fn encoder<'e>(&self, encoder: &'e mut Option<Encoder>) -> Result<&'e mut Encoder, Failure> {
+    fn encoder(&self, topic: Topic) -> Result<Encoder, Failure> {
         let identity = self.source.identity().ok_or_else(unidentified)?;
-        Ok(encoder.get_or_insert_with(|| Encoder::new(&self.settings, identity.flavour)))
+        Ok(match topic {
+            Topic::Blob => Encoder::new(&self.settings, identity.flavour),
+            Topic::Tuple(topic) => Encoder::tuple(&self.settings, topic),
+        })
     }
 
     /// Hands on what was encoded, and the position, if there is anything new.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::call::Call;
 use super::{DataHub, is_plain, outcome};
-use crate::record::{Shard, ShardId, ShardState, TopicSchema};
+use crate::record::{FieldKind, Shard, ShardId, ShardState, TopicField, TopicSchema};
 use crate::retry::{Disposition, Failure};
 
 #[derive(Deserialize)]
@@ -30,6 +30,8 @@ struct SchemaField {
     name: String,
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    notnull: bool,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +85,11 @@ impl DataHub {
             "TUPLE" => {
                 let text = answer.record_schema.unwrap_or_default();
                 let schema: SchemaText = read(text.as_bytes())?;
-                let field = |f: SchemaField| (f.name, f.kind.to_ascii_uppercase());
+                let field = |f: SchemaField| TopicField {
+                    kind: FieldKind::named(&f.kind),
+                    name: f.name,
+                    nullable: !f.notnull,
+                };
                 Ok(TopicSchema::Tuple(schema.fields.into_iter().map(field).collect()))
             }
             _ => Err(unreadable("its record type is neither BLOB nor TUPLE")),

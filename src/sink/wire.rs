@@ -57,18 +57,18 @@ pub fn put_body(batch: &Batch, group: &str, addressing: Addressing) -> Result<Ve
         write_id(&mut id, record);
         let before = body.len();
         let plain = [(ATTRIBUTE_ID, id.as_str()), (ATTRIBUTE_GROUP, group)];
-        let fields = [Some(&*record.payload)];
+        let fields = record.fields();
         match batch.watermark.as_deref().filter(|_| index == last) {
             Some(watermark) => {
                 let [first, second] = plain;
                 let marked = [first, second, (ATTRIBUTE_WATERMARK, watermark)];
-                write_entry(&mut body, shard, &marked, &fields);
+                write_entry(&mut body, shard, &marked, fields.clone());
                 if body.len() > limits::BODY_BYTES {
                     body.truncate(before);
-                    write_entry(&mut body, shard, &plain, &fields);
+                    write_entry(&mut body, shard, &plain, fields);
                 }
             }
-            None => write_entry(&mut body, shard, &plain, &fields),
+            None => write_entry(&mut body, shard, &plain, fields),
         }
         if body.len() > limits::BODY_BYTES {
             return Err(too_large(batch, group, shard));
@@ -89,7 +89,7 @@ fn entry_bytes(record: &Record, group: &str, shard: Option<&str>) -> usize {
     let mut id = String::new();
     write_id(&mut id, record);
     let attributes = [(ATTRIBUTE_ID, id.as_str()), (ATTRIBUTE_GROUP, group)];
-    delimited(entry_len(shard, &attributes, &[Some(&*record.payload)]))
+    delimited(entry_len(shard, &attributes, record.fields()))
 }
 
 /// The framed body of a get.
@@ -165,13 +165,13 @@ mod tag {
 }
 
 /// One entry of a put; a field of `None` is NULL, which is not the same as empty.
-fn write_entry(
+fn write_entry<'f>(
     out: &mut Vec<u8>,
     shard: Option<&str>,
     attributes: &[(&str, &str)],
-    fields: &[Option<&[u8]>],
+    fields: impl Iterator<Item = Option<&'f [u8]>> + Clone,
 ) {
-    put_head(out, tag::RECORDS, entry_len(shard, attributes, fields));
+    put_head(out, tag::RECORDS, entry_len(shard, attributes, fields.clone()));
     if let Some(shard) = shard {
         put_bytes(out, tag::SHARD_ID, shard.as_bytes());
     }
@@ -183,16 +183,20 @@ fn write_entry(
             put_bytes(out, tag::PAIR_VALUE, value.as_bytes());
         }
     }
-    put_head(out, tag::DATA, data_len(fields));
+    put_head(out, tag::DATA, data_len(fields.clone()));
     for field in fields {
-        put_head(out, tag::FIELD, field_len(*field));
+        put_head(out, tag::FIELD, field_len(field));
         if let Some(value) = field {
             put_bytes(out, tag::FIELD_VALUE, value);
         }
     }
 }
 
-fn entry_len(shard: Option<&str>, attributes: &[(&str, &str)], fields: &[Option<&[u8]>]) -> usize {
+fn entry_len<'f>(
+    shard: Option<&str>,
+    attributes: &[(&str, &str)],
+    fields: impl Iterator<Item = Option<&'f [u8]>>,
+) -> usize {
     let attributes = if attributes.is_empty() {
         0
     } else {
@@ -212,8 +216,8 @@ fn pair_len(key: &str, value: &str) -> usize {
     delimited(key.len()) + delimited(value.len())
 }
 
-fn data_len(fields: &[Option<&[u8]>]) -> usize {
-    fields.iter().map(|field| delimited(field_len(*field))).sum()
+fn data_len<'f>(fields: impl Iterator<Item = Option<&'f [u8]>>) -> usize {
+    fields.map(|field| delimited(field_len(field))).sum()
 }
 
 fn field_len(field: Option<&[u8]>) -> usize {

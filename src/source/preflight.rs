@@ -16,6 +16,7 @@ use std::fmt;
 use mysql_async::Conn;
 use serde::Serialize;
 
+use crate::change::TableId;
 use crate::config::DatabaseConfig;
 use crate::position::{FilePosition, GtidSet, ServerIdentity};
 use crate::retry::Failure;
@@ -85,6 +86,14 @@ pub async fn inspect(
 ) -> Result<(ServerFacts, Vec<Finding>), Failure> {
     let seen = observe::observe(conn, config).await?;
     Ok((judge::facts(&seen), judge::findings(&seen, config.server_id)))
+}
+
+/// The captured tables that there are now.
+///
+/// # Errors
+/// As [`inspect`].
+pub async fn captured_tables(conn: &mut Conn, config: &DatabaseConfig) -> Result<Vec<TableId>, Failure> {
+    Ok(tables::captured(conn, config).await?.tables)
 }
 
 /// Whether the findings let the collector go on.

@@ -13,11 +13,13 @@ use crate::change::{Column, ColumnKind};
 mod decimal;
 mod jsonb;
 mod network;
+mod plain;
 mod temporal;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use plain::{Plain, unquote};
 use temporal::Temporal;
 use text::Decoder;
 pub use text::write_json_string;
@@ -47,6 +49,12 @@ pub enum ValueError {
         /// Its normalised metadata.
         meta: u16,
     },
+    /// A value outside of what its field's type can hold.
+    #[error("the value is none that a DataHub {0} can hold")]
+    Unfit(&'static str),
+    /// A NULL for a field that must not be NULL.
+    #[error("the value is NULL, and its field in the topic is declared NOT NULL")]
+    Null,
     /// The schema and the image do not go together.
     #[error("{0}")]
     Schema(&'static str),

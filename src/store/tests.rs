@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::position::{FilePosition, Flavour, OpenTransaction};
-use crate::record::{Part, RecordId};
+use crate::record::{Layout, Part, RecordId};
 
 fn identity(uuid: &str) -> ServerIdentity {
     ServerIdentity {
@@ -137,6 +137,7 @@ fn dead_letters_survive_a_torn_append() {
             part: Part::Row(3),
         },
         hash_key: 255,
+        layout: Layout::Blob,
         payload: Bytes::from_static(b"{\"op\":\"c\"}"),
     };
     let reason = Reason {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cdc_collector::config::PoisonPolicy;
 use cdc_collector::delivery::Settings;
-use cdc_collector::record::{Part, Record, RecordId};
+use cdc_collector::record::{Layout, Part, Record, RecordId};
 use cdc_collector::retry::Delays;
 
 use super::oracle::Row;
@@ -88,6 +88,7 @@ pub(super) fn rows(rng: &mut fastrand::Rng) -> Vec<Row> {
                 part: Part::Row(index % 5),
             },
             hash_key: keys[key],
+            layout: Layout::Blob,
             payload: Bytes::from(payload),
         };
         Row { record: Some(record) }

@@ -1,14 +1,14 @@
 //! Topic, shards, tail and probe.
 
 use super::loopback::{Reply, error, ok, pair};
-use crate::record::{Probe, Shard, ShardId, ShardState, TopicSchema};
+use crate::record::{FieldKind, Probe, Shard, ShardId, ShardState, TopicField, TopicSchema};
 use crate::retry::Disposition;
 use crate::sink::wire::tests::batch;
 use crate::sink::{outcome, wire};
 
 #[tokio::test]
 async fn topics_are_blob_or_tuple() {
-    let schema = r#"{"fields":[{"name":"id","type":"bigint","notnull":true}]}"#;
+    let schema = r#"{"fields":[{"name":"id","type":"bigint","notnull":true},{"name":"m","type":"MAP"}]}"#;
     let tuple = serde_json::json!({"RecordType": "TUPLE", "RecordSchema": schema}).to_string();
     let replies = vec![
         ok(br#"{"RecordType":"BLOB","ShardCount":3}"#),
@@ -18,8 +18,16 @@ async fn topics_are_blob_or_tuple() {
     ];
     let (datahub, _server) = pair(replies, |_| ()).await;
     assert_eq!(datahub.topic().await, Ok(TopicSchema::Blob));
-    let fields = vec![("id".to_owned(), "BIGINT".to_owned())];
-    assert_eq!(datahub.topic().await, Ok(TopicSchema::Tuple(fields)));
+    let field = |name: &str, kind, nullable| TopicField {
+        name: name.to_owned(),
+        kind,
+        nullable,
+    };
+    let fields = [
+        field("id", FieldKind::BigInt, false),
+        field("m", FieldKind::Unknown, true),
+    ];
+    assert_eq!(datahub.topic().await, Ok(TopicSchema::Tuple(fields.into())));
     let odd = datahub.topic().await.unwrap_err();
     assert_eq!(odd.reason.code, "datahub_unreadable_answer");
     let missing = datahub.topic().await.unwrap_err();

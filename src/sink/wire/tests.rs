@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::record::{BatchId, Part, RecordId};
+use crate::record::{BatchId, Layout, Part, RecordId, begin_field, end_field, push_null};
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
@@ -30,6 +30,7 @@ pub(crate) fn batch(payloads: &[&[u8]], watermark: Option<&str>) -> Batch {
             part: Part::Row(row),
         },
         hash_key: 0,
+        layout: Layout::Blob,
         payload: Bytes::copy_from_slice(payload),
     };
     Batch {
@@ -76,7 +77,7 @@ fn i11_frames_are_those_of_the_official_client() {
         let fields: Vec<_> = fields.iter().map(Option::as_deref).collect();
         let mut body = start_frame(0);
         let shard = inputs.get("shard_id").and_then(Value::as_str);
-        write_entry(&mut body, shard, &attributes, &fields);
+        write_entry(&mut body, shard, &attributes, fields.iter().copied());
         finish_frame(&mut body);
         assert_eq!(body, unhex(vector["frame_hex"].as_str().unwrap()), "{name}");
         seen += 1;
@@ -85,11 +86,44 @@ fn i11_frames_are_those_of_the_official_client() {
 }
 
 #[test]
+fn i11_the_fields_of_a_tuple_are_those_of_the_official_client() {
+    let mut batch = batch(&[b""], None);
+    let mut payload = Vec::new();
+    for value in [Some("7"), None, Some("")] {
+        match value {
+            Some(value) => {
+                let begin = begin_field(&mut payload);
+                payload.extend_from_slice(value.as_bytes());
+                assert!(end_field(&mut payload, begin));
+            }
+            None => push_null(&mut payload),
+        }
+    }
+    let record = &mut Arc::get_mut(&mut batch.records).unwrap()[0];
+    (record.layout, record.payload) = (Layout::Tuple, payload.into());
+    let body = put_body(&batch, "g", Addressing::ByShard).unwrap();
+    // A field with a value, one without any, one with an empty value.
+    let data = unhex("4a0b0a030a01370a000a020a00");
+    assert!(body.ends_with(&data), "{body:02x?}");
+    assert_eq!(body.len(), FRAME_BYTES + record_bytes(&batch.records[0], "g"));
+}
+
+#[test]
 fn i11_a_frame_of_two_records_is_that_of_the_go_client() {
     // It writes an empty shard id into every record.
     let mut body = start_frame(0);
-    write_entry(&mut body, Some(""), &[("k", "v")], &[Some(&[0, 1, 2, 0xff])]);
-    write_entry(&mut body, Some(""), &[], &[Some(b"datatest-0")]);
+    write_entry(
+        &mut body,
+        Some(""),
+        &[("k", "v")],
+        std::iter::once(Some([0, 1, 2, 0xff].as_slice())),
+    );
+    write_entry(
+        &mut body,
+        Some(""),
+        &[],
+        std::iter::once(Some(b"datatest-0".as_slice())),
+    );
     finish_frame(&mut body);
     assert_eq!(body, unhex(vectors()["go_put_blob_hex"].as_str().unwrap()));
 }

@@ -83,6 +83,24 @@ impl Temporal {
     }
 }
 
+impl Temporal {
+    /// The instant in microseconds since 1970. A zero date is none, and other types name no instant.
+    pub(super) fn micros(self, bytes: &[u8]) -> Result<u64, ValueError> {
+        let (seconds, micros) = match self {
+            Self::Timestamp(digits) => split(bytes, 4, digits)?,
+            Self::OldTimestamp => (little_endian(bytes), 0),
+            Self::Date | Self::DateTime(_) | Self::Time(_) | Self::OldDateTime | Self::OldTime => (0, 0),
+        };
+        if micros > 999_999 {
+            return Err(ValueError::Malformed("fraction of a second"));
+        }
+        match seconds.saturating_mul(1_000_000).saturating_add(micros) {
+            0 => Err(ValueError::Unfit("TIMESTAMP")),
+            instant => Ok(instant),
+        }
+    }
+}
+
 /// What one unit of the stored fraction is in microseconds: it has an even number of digits.
 fn unit(digits: u8) -> u64 {
     match digits {
