@@ -212,6 +212,17 @@ async fn a_topic_that_does_not_fit_is_refused_before_the_first_row() {
         );
         assert!(collector.stop(STOPPED).await.expect("a stop").success());
     }
+    let (status, out, err) = settings(&server, &emulator)
+        .env("EMIT_DDL", "true")
+        .arg("check")
+        .run_to_end(READY)
+        .await
+        .expect("an end");
+    assert_eq!(status.code(), Some(1), "{out}{err}");
+    assert!(
+        out.contains("tuple_without_marks") && out.contains("EMIT_DDL"),
+        "{out}"
+    );
     // What fits is fine, and the columns without a field are named.
     let (status, out, err) = settings(&server, &emulator)
         .arg("check")

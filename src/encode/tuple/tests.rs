@@ -418,6 +418,48 @@ fn a_value_without_a_place_is_an_error_with_its_column_and_without_itself() {
 }
 
 #[test]
+fn columns_that_are_left_out_or_masked_are_so_in_fields_too() {
+    use FieldKind::{BigInt, Json, String};
+    let rules = ColumnRules::parse("d.t.flag", "d.t.big=constant:a\"b, d.t.name=hmac").unwrap();
+    let with = |fields: &[TopicField]| TupleTopic {
+        rules: rules.clone(),
+        ..topic(TupleNames::Native, fields)
+    };
+    let settings = Settings {
+        columns: rules.clone(),
+        hash_key: Secret::new("0123456789abcdef"),
+        ..settings()
+    };
+    let fields = [
+        field("flag", BigInt),
+        field("big", String),
+        field("name", String),
+        field("__after", Json),
+    ];
+    let mut encoder = Encoder::tuple(&settings, with(&fields));
+    let written = texts(&push(&mut encoder, [None, Some(OLD)], true).unwrap());
+    assert_eq!(written[0], None, "left out");
+    assert_eq!(written[1].as_deref(), Some("a\"b"));
+    let hash = written[2].as_deref().unwrap();
+    assert_eq!(hash.len(), 64);
+    let after: serde_json::Value = serde_json::from_str(written[3].as_deref().unwrap()).unwrap();
+    assert_eq!(after, serde_json::json!({"id": 1, "Big": "a\"b", "name": hash}));
+    let null = texts(&push(&mut encoder, [None, Some(NEW)], true).unwrap());
+    assert_eq!(null[2], None, "NULL stays NULL");
+
+    // What is masked is text, whatever it was.
+    let columns = schema();
+    let kinds: Vec<_> = columns
+        .columns
+        .iter()
+        .map(|c| (c.name.as_str(), &c.kind))
+        .collect();
+    let code = |fields: &[TopicField]| with(fields).examine(&columns.id, &kinds)[0].code;
+    assert_eq!(code(&[field("big", BigInt)]), "tuple_type_mismatch");
+    assert_eq!(code(&[not_null("flag", BigInt)]), "tuple_field_unfilled");
+}
+
+#[test]
 fn a_generated_topic_takes_its_table() {
     let (charset, schema) = (Charset::Utf8, schema());
     let text = ColumnKind::Text { charset };
