@@ -3,7 +3,7 @@
 //! A field named like a piece of the change (`__op` and so on) takes that; any other takes the column of its name,
 //! from the row after, or from the row before of a delete. Names compare without case, as the service does.
 //! Which column may fill which field is settled per table before its first row ([`TupleTopic::examine`], the same at
-//! preflight and here). The fields lie in the payload as `record/tuple.rs` says.
+//! preflight and here). The fields lie in the payload as `record.rs` says.
 
 mod mapping;
 mod names;
