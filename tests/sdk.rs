@@ -21,14 +21,15 @@ fn python_with_sdk() -> Option<PathBuf> {
     python
 }
 
-/// What a script that reads a topic prints.
-async fn read(python: &Path, script: &str, endpoint: &str, topic: &str) -> String {
+/// What a script about a topic prints.
+async fn run(python: &Path, script: &str, endpoint: &str, topic: &str, more: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/sdk")
         .join(script);
     let output = tokio::process::Command::new(python)
         .arg(script)
         .args([endpoint, ACCESS_ID, ACCESS_KEY, PROJECT, topic])
+        .args(more)
         .output()
         .await
         .expect("the interpreter starts");
@@ -48,7 +49,7 @@ async fn the_official_sdk_reads_every_record() {
     rig.workload.run(3_000, |_| {}).await.expect("the workload");
     rig.caught_up(&mut collector).await;
     let committed = rig.workload.log().totals().changes;
-    let out = read(&python, "read_topic.py", &rig.emulator.endpoint(), TOPIC).await;
+    let out = run(&python, "read_topic.py", &rig.emulator.endpoint(), TOPIC, &[]).await;
     assert_eq!(out.trim(), format!("records {committed}"));
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
@@ -197,7 +198,7 @@ async fn the_official_sdk_reads_tuples_of_every_type_as_the_right_python_values(
     let held = emulator.wait_for_records(PROJECT, tuple::TOPIC, 3, READY).await;
     assert_eq!(held, Ok(3), "{}", collector.output().tail());
 
-    let out = read(&python, "read_tuples.py", &emulator.endpoint(), tuple::TOPIC).await;
+    let out = run(&python, "read_tuples.py", &emulator.endpoint(), tuple::TOPIC, &[]).await;
     let records: Vec<Value> = out
         .lines()
         .map(|line| serde_json::from_str(line).expect(line))
@@ -220,5 +221,29 @@ async fn the_official_sdk_reads_tuples_of_every_type_as_the_right_python_values(
             );
         }
     }
+    assert!(collector.stop(STOPPED).await.expect("a stop").success());
+
+    // What `schema` prints, the SDK can make a topic of, and that topic takes the same rows.
+    let settings = |topic: &str| {
+        rig::settings(server.address(), &emulator.endpoint())
+            .topic(PROJECT, topic)
+            .env("START_POSITION", "earliest")
+    };
+    let ask = ["schema", "datahub", "--table", "test.t"];
+    let asked = ask
+        .iter()
+        .fold(settings("printed"), |asked, word| asked.arg(*word));
+    let (status, printed, err) = asked.run_to_end(READY).await.expect("an end");
+    assert!(status.success(), "{err}");
+    let endpoint = emulator.endpoint();
+    run(&python, "create_topic.py", &endpoint, "printed", &[&printed]).await;
+    let mut collector = Collector::start_ready(&settings("printed"), READY)
+        .await
+        .expect("ready");
+    let held = emulator.wait_for_records(PROJECT, "printed", 3, READY).await;
+    assert_eq!(held, Ok(3), "{}", collector.output().tail());
+    let out = run(&python, "read_tuples.py", &endpoint, "printed", &[]).await;
+    assert!(out.contains(r#"["__op", "str", "c"]"#), "{out}");
+    assert!(out.contains(r#"["big", "int", "9007199254740993"]"#), "{out}");
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }

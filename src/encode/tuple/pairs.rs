@@ -37,14 +37,13 @@ pub(super) fn form(column: &ColumnKind, field: FieldKind) -> Option<Plain> {
     }
 }
 
-/// The field type that holds every value of the column: what the generated schema has.
+/// The field type that holds every value of the column: what the generated schema has. JSON gets a STRING: the
+/// official Python SDK knows no fields of type JSON.
 pub(super) fn suggested(column: &ColumnKind) -> FieldKind {
     let exact: &[FieldKind] = if matches!(column, ColumnKind::Timestamp { .. }) {
         &[FieldKind::Timestamp]
     } else if matches!(column, ColumnKind::Decimal { .. }) {
         &[FieldKind::Decimal]
-    } else if matches!(column, ColumnKind::Json) {
-        &[FieldKind::Json]
     } else {
         &[
             FieldKind::TinyInt,
@@ -260,7 +259,7 @@ mod tests {
                 &[],
             ),
             (ColumnKind::Set { labels }, String, &[]),
-            (ColumnKind::Json, Json, &[]),
+            (ColumnKind::Json, String, &[Json]),
             (ColumnKind::Geometry, String, &[Json]),
             (ColumnKind::Uuid, String, &[]),
             (ColumnKind::Inet4, String, &[]),
