@@ -222,4 +222,48 @@ CREATE TABLE `orders` (
 ";
         assert_eq!(statement, expected);
     }
+
+    #[test]
+    fn each_envelope_has_its_format_and_its_spelling() {
+        let labels = vec!["a".to_owned()];
+        let (set, geometry) = (ColumnKind::Set { labels }, ColumnKind::Geometry);
+        let id = TableId {
+            db: "d".to_owned(),
+            table: "it's".to_owned(),
+        };
+        for (envelope, parts) in [
+            (
+                Envelope::Debezium,
+                [
+                    "`s` STRING",
+                    "`g` ROW<",
+                    "'value.source.table'",
+                    "'debezium-json'",
+                ],
+            ),
+            (
+                Envelope::Canal,
+                ["`s` STRING", "`g` STRING", "'value.table'", "'canal-json'"],
+            ),
+            (
+                Envelope::Maxwell,
+                ["`s` ARRAY<STRING>", "`g` ROW<", "'value.table'", "'maxwell-json'"],
+            ),
+        ] {
+            let statement = FlinkTable {
+                name: "t",
+                id: &id,
+                columns: &[("s", &set), ("g", &geometry)],
+                primary_key: &[],
+                envelope,
+                topic: "p.t",
+            }
+            .statement();
+            for part in parts {
+                assert!(statement.contains(part), "{part} in {statement}");
+            }
+            assert!(statement.contains("source_table = 'it''s'"), "{statement}");
+            assert!(!statement.contains("PRIMARY KEY"), "{statement}");
+        }
+    }
 }
