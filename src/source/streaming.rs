@@ -21,6 +21,9 @@ use crate::source::status::Publisher;
 use crate::source::tables::{self, Doubt};
 use crate::source::tally::Tally;
 
+/// How long after a definition that does not help the server is asked again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// How often the server is asked where its binlog ends.
 const HEAD_PERIOD: Duration = Duration::from_secs(10);
 
@@ -46,8 +49,10 @@ pub struct Streaming {
 struct Needs {
     id: TableId,
     asked: bool,
-    /// Whether this is the second look.
-    again: bool,
+    /// Looks that did not help.
+    looks: u32,
+    /// Not asked again before this.
+    not_before: Instant,
 }
 
 impl Streaming {
@@ -150,7 +155,8 @@ impl Streaming {
                 self.needs = Some(Needs {
                     id,
                     asked: false,
-                    again: false,
+                    looks: 0,
+                    not_before: Instant::now(),
                 });
                 None
             }
@@ -271,6 +277,7 @@ impl Streaming {
             return Ok(());
         };
         if !needs.asked {
+            tokio::time::sleep_until(needs.not_before).await;
             if self.asking.is_busy() {
                 // The answer to another question; it comes again in a while.
                 drop(self.asking.answer().await);
@@ -285,10 +292,10 @@ impl Streaming {
         };
         match feed.define(definition, read_at) {
             Ok(()) => self.needs = None,
-            // A second look: the first may have fallen into the middle of a change.
-            Err(failure) if tables::may_have_raced(&failure) && !needs.again => {
+            Err(failure) if needs.looks < tables::looks_worth(&failure) => {
                 needs.asked = false;
-                needs.again = true;
+                needs.looks = needs.looks.saturating_add(1);
+                needs.not_before = Instant::now() + LOOK_AGAIN;
             }
             Err(failure) if feed.recall() => {
                 // The server has gone on to another version already; the rows are still of the one before.
