@@ -22,6 +22,9 @@ use crate::source::status::Publisher;
 use crate::source::tables::{self, Doubt};
 use crate::source::tally::Tally;
 
+/// How long after a definition that does not help the server is asked again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// How often the server is asked where its binlog ends.
 const HEAD_PERIOD: Duration = Duration::from_secs(10);
 
@@ -49,8 +52,10 @@ pub struct Streaming {
 struct Needs {
     id: TableId,
     asked: bool,
-    /// Whether this is the second look.
-    again: bool,
+    /// Looks that did not help.
+    looks: u32,
+    /// Not asked again before this.
+    not_before: Instant,
 }
 
 impl Streaming {
@@ -160,7 +165,8 @@ impl Streaming {
                 self.needs = Some(Needs {
                     id,
                     asked: false,
-                    again: false,
+                    looks: 0,
+                    not_before: Instant::now(),
                 });
                 None
             }
@@ -281,6 +287,7 @@ impl Streaming {
             return Ok(());
         };
         if !needs.asked {
+            tokio::time::sleep_until(needs.not_before).await;
             if self.asking.is_busy() {
                 // The answer to another question; it comes again in a while.
                 drop(self.asking.answer().await);
@@ -300,10 +307,10 @@ impl Streaming {
                     tracing::warn!(code = TABLE_LEFT_OUT, remedy = LEFT_OUT_REMEDY, "{notice}");
                 }
             }
-            // A second look: the first may have fallen into the middle of a change.
-            Err(failure) if tables::may_have_raced(&failure) && !needs.again => {
+            Err(failure) if needs.looks < tables::looks_worth(&failure) => {
                 needs.asked = false;
-                needs.again = true;
+                needs.looks = needs.looks.saturating_add(1);
+                needs.not_before = Instant::now() + LOOK_AGAIN;
             }
             Err(failure) if feed.recall() => {
                 // The server has gone on to another version already; the rows are still of the one before.

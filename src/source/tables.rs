@@ -364,9 +364,16 @@ fn may_name(text: &[u8], table: &str) -> bool {
         .any(|window| window == name.as_bytes())
 }
 
-/// Whether a failure of [`Tables::define`] is worth a second look at the server.
-pub fn may_have_raced(failure: &Failure) -> bool {
-    failure.reason.code == "schema_contradiction"
+/// How many more looks at the server a failure of [`Tables::define`] is worth, 50 ms apart.
+///
+/// A contradiction may be a look into the middle of a change. A table that is not there may be about to appear: the
+/// rows of `CREATE TABLE … SELECT` are sent before the server has committed them, and the table with them.
+pub fn looks_worth(failure: &Failure) -> u32 {
+    match failure.reason.code {
+        "schema_contradiction" => 1,
+        "schema_unknown" => 20,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
