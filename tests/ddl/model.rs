@@ -62,7 +62,8 @@ impl Type {
             }
             Type::Enum(labels) if labels.len() < 5 && rng.bool() => {
                 let mut labels = labels.clone();
-                labels.insert(rng.usize(0..=labels.len()), labels.len() as u8);
+                let new = labels.iter().max().expect("a label") + 1;
+                labels.insert(rng.usize(0..=labels.len()), new);
                 Type::Enum(labels)
             }
             Type::Enum(labels) if rng.bool() => {
@@ -108,7 +109,14 @@ impl Column {
                 n / 60 % 60,
                 n % 60
             )),
-            Type::Enum(labels) => json!(label(self.identity, labels[n as usize % labels.len()])),
+            Type::Enum(labels) => json!(label(
+                self.identity,
+                *labels
+                    .iter()
+                    .cycle()
+                    .nth(usize::try_from(n % 60).expect("small"))
+                    .expect("a label")
+            )),
         }
     }
 
@@ -140,7 +148,7 @@ pub(super) fn literal(value: &Value) -> String {
     match value {
         Value::Null => "NULL".to_owned(),
         Value::String(text) => format!("'{text}'"),
-        other => other.to_string(),
+        Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 

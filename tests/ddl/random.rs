@@ -44,11 +44,10 @@ fn asked(name: &str) -> Option<u64> {
 
 /// Runs one statement; without `ALGORITHM=INSTANT` where the server cannot do it that way.
 async fn run(conn: &mut Conn, sql: &str) -> Result<(), mysql_async::Error> {
-    match conn.query_drop(sql).await {
-        Err(mysql_async::Error::Server(_)) if sql.ends_with(INSTANT) => {
-            conn.query_drop(&sql[..sql.len() - INSTANT.len()]).await
-        }
-        other => other,
+    let result = conn.query_drop(sql).await;
+    match (&result, sql.strip_suffix(INSTANT)) {
+        (Err(mysql_async::Error::Server(_)), Some(plain)) => conn.query_drop(plain).await,
+        _ => result,
     }
 }
 

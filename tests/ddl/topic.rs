@@ -200,10 +200,9 @@ async fn select(conn: &mut Conn, name: &str, table: &Table) -> Vec<Image> {
                 .iter()
                 .map(|column| column.name_str().into_owned())
                 .collect();
-            let values = row.unwrap().into_iter().map(|value| match value {
-                mysql_async::Value::NULL => Value::Null,
-                mysql_async::Value::Bytes(bytes) => Value::String(String::from_utf8(bytes).expect("UTF-8")),
-                other => panic!("the text protocol sends texts, not {other:?}"),
+            // The text protocol sends every value as text.
+            let values = row.unwrap().into_iter().map(|value| {
+                mysql_async::from_value::<Option<String>>(value).map_or(Value::Null, Value::String)
             });
             names
                 .into_iter()
@@ -214,13 +213,9 @@ async fn select(conn: &mut Conn, name: &str, table: &Table) -> Vec<Image> {
                         .iter()
                         .find(|column| column.name == name)
                         .expect("a known column");
-                    let value = match &value {
-                        Value::String(text) if column.kind.is_integer() => {
-                            text.parse::<i64>().map(Value::from).expect("a number")
-                        }
-                        _ => value,
-                    };
-                    (name, value)
+                    let number = value.as_str().filter(|_| column.kind.is_integer());
+                    let number = number.map(|text| text.parse::<i64>().expect("a number"));
+                    (name, number.map_or(value, Value::from))
                 })
                 .collect()
         })
