@@ -24,8 +24,10 @@ impl World {
     async fn new(kind: Kind) -> Self {
         let server = Server::start(kind, Options::default()).await.expect("a server");
         let emulator = rig::emulator(1).await;
-        let settings =
-            rig::settings(server.address(), &emulator.endpoint()).env("START_POSITION", "earliest");
+        let settings = rig::settings(server.address(), &emulator.endpoint())
+            .env("START_POSITION", "earliest")
+            // A start in the past is what these tests are about.
+            .env("RESUME_FROM_TOPIC", "false");
         Self {
             server,
             emulator,

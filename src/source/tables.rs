@@ -360,8 +360,18 @@ fn may_name(text: &[u8], table: &str) -> bool {
         return true;
     }
     let name = table.to_ascii_lowercase();
+    let name = name.as_bytes();
+    // A longer name that has this one in it is another table's.
+    let goes_on = |byte: Option<&u8>| {
+        byte.is_some_and(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'_' | b'$' | 0x80..))
+    };
+    let whole = |at: usize| {
+        let before = at.checked_sub(1).and_then(|at| text.get(at));
+        !goes_on(before) && !goes_on(text.get(at.saturating_add(name.len())))
+    };
     text.windows(name.len().max(1))
-        .any(|window| window == name.as_bytes())
+        .enumerate()
+        .any(|(at, window)| window == name && whole(at))
 }
 
 /// How many more looks at the server a failure of [`Tables::define`] is worth, 50 ms apart.

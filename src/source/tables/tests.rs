@@ -243,3 +243,21 @@ fn maps_do_not_pile_up() {
     }
     assert!(tables.maps.len() <= MAX_MAPS);
 }
+
+#[test]
+fn a_statement_names_a_table_where_its_name_stands_whole() {
+    for (text, table, named) in [
+        ("alter table orders add x int", "Orders", true),
+        ("alter table `shop`.`orders` add x int", "orders", true),
+        ("alter table orders_2 add x int", "orders", false),
+        ("alter table old_orders add x int", "orders", false),
+        (
+            "alter table orders1 add y int, comment 'as orders'",
+            "orders",
+            true,
+        ),
+        ("alter table a add x int", "f\u{fc}r", true),
+    ] {
+        assert_eq!(may_name(text.as_bytes(), table), named, "{text}");
+    }
+}
