@@ -338,10 +338,14 @@ async fn transactions_and_definitions_are_told_in_order(kind: Kind) {
         "INSERT INTO test.hidden VALUES (3)",
         "UPDATE test.a SET id = id + 10",
         "COMMIT",
-        "ALTER TABLE test.a ADD x INT",
     ] {
         conn.query_drop(statement).await.expect(statement);
     }
+    // The table's definition is read with its first rows: it must still be the one that they have.
+    caught_up(&server, &mut collector).await;
+    conn.query_drop("ALTER TABLE test.a ADD x INT")
+        .await
+        .expect("an alteration");
     caught_up(&server, &mut collector).await;
     i14_conserved(&collector).await;
     let decoded = collector.metrics().await.expect("metrics");
