@@ -280,7 +280,8 @@ impl Source {
         if self.feed.is_none() {
             let history = self.history(&opened.facts, &begin.position, resumed);
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
-            let tables = Tables::new(history, self.config.types, opened.facts.left_out.clone());
+            let tables = Tables::new(history, self.config.types, opened.facts.left_out.clone())
+                .with_charsets(flavour, opened.charsets);
             let mut feed = Feed::new(tracker, self.config.tables.clone(), tables);
             feed.emit(self.records.emits);
             self.feed = Some(feed);

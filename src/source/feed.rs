@@ -18,7 +18,7 @@ use crate::source::decode::{self, Header, Meaning};
 use crate::source::rows::{DecodeError, RowPair, Rows, RowsEvent, little_endian};
 use crate::source::schema::TableDefinition;
 use crate::source::schema::history::{History, Point, Touch};
-use crate::source::tables::{Doubt, Mapped, Need, Tables};
+use crate::source::tables::{Doubt, Mapped, Need, Statement, Tables};
 use crate::source::transaction::{Act, Tracker};
 use marks::Marks;
 
@@ -271,7 +271,15 @@ impl Feed {
                         // The header has its beginning, the body how long it took.
                         let took = body.get(4..8).map_or(0, little_endian);
                         let executed = u64::from(header.timestamp).saturating_add(took);
-                        doubts = self.tables.changed(text, behind(&self.tracker), executed);
+                        let session_db = String::from_utf8_lossy(db);
+                        let statement = Statement {
+                            text,
+                            db: &session_db,
+                            begins: at(&self.tracker),
+                            ends: behind(&self.tracker),
+                            executed,
+                        };
+                        doubts = self.tables.changed(&statement, &self.filter);
                     }
                     if let Some(place) = place {
                         let statement = (definition, db, text);

@@ -3,6 +3,7 @@
 //! Every attempt examines the server anew: behind one address there may be another server than before. A
 //! position is never chosen silently: one that the server cannot continue from is a halt.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mysql_async::{BinlogStream, Conn};
@@ -27,6 +28,8 @@ pub struct Opened {
     pub findings: Vec<Finding>,
     /// Where it starts.
     pub begin: Begin,
+    /// The character set that each database gives to its new tables.
+    pub charsets: BTreeMap<String, String>,
 }
 
 /// Where a dump starts, and what counts as read.
@@ -59,6 +62,7 @@ pub async fn open(
     for statement in load::PREPARATIONS {
         connection::query(&mut asking, statement, config.connect_timeout).await?;
     }
+    let charsets = load::database_charsets(&mut asking, config.connect_timeout).await?;
     let begin = match known {
         Some((identity, position)) => {
             same_history(&identity, &facts.identity)?;
@@ -84,6 +88,7 @@ pub async fn open(
         facts,
         findings,
         begin,
+        charsets,
     })
 }
 

@@ -58,6 +58,7 @@ pub(super) fn recorded_with_xa() -> Vec<Sample> {
 
 fn columns(columns: &[(&str, &str, Option<&str>)], key: &[&str]) -> TableDefinition {
     TableDefinition {
+        charset: None,
         columns: columns
             .iter()
             .map(|(name, column_type, charset)| ColumnDefinition {

@@ -5,6 +5,7 @@
 //! nothing is guessed (I6): the caller asks the server again, and halts if they still do.
 
 pub mod column_type;
+pub mod derive;
 pub mod history;
 pub mod load;
 
@@ -22,6 +23,9 @@ pub struct TableDefinition {
     pub columns: Vec<ColumnDefinition>,
     /// Names of the primary key's columns, in key order.
     pub primary_key: Vec<String>,
+    /// The character set of new texts that name none, if it is known.
+    #[serde(default)]
+    pub charset: Option<String>,
 }
 
 /// A column as `information_schema` describes it at some moment.

@@ -14,11 +14,15 @@ use std::sync::Arc;
 use crate::change::{TableId, TableSchema};
 use crate::config::TypePolicy;
 use crate::config::filter::TableFilter;
-use crate::position::Position;
+use crate::position::{Flavour, Position};
 use crate::retry::Failure;
 use crate::source::rows::{DecodeError, TableMap};
+use crate::source::schema::derive::{self, Derived, Scene};
 use crate::source::schema::history::{Found, History, Point, Touch, Version};
 use crate::source::schema::{Misfit, TableDefinition, build, left_out};
+
+/// When a derived definition was read: before everything, for it cannot know of anything that came later.
+const DERIVED: u64 = 0;
 
 /// Most table maps kept between statements: they are only a short cut for tables that come again.
 const MAX_MAPS: usize = 1024;
@@ -37,6 +41,10 @@ pub struct Tables {
     learnt: bool,
     statement: u64,
     wanted: Option<(Vec<u8>, TableMap)>,
+    /// Whose statements these are.
+    flavour: Option<Flavour>,
+    /// The character set that each database gives to its new tables.
+    charsets: BTreeMap<String, String>,
     types: TypePolicy,
     /// Tables that were said to be left out, as `db.table`.
     left_out: BTreeSet<String>,
@@ -73,6 +81,21 @@ pub enum Need {
     Mention(TableId),
 }
 
+/// A statement that changed definitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement<'a> {
+    /// Its text.
+    pub text: &'a [u8],
+    /// The session's database.
+    pub db: &'a str,
+    /// Where its event begins.
+    pub begins: Point<'a>,
+    /// Where its event ends.
+    pub ends: Point<'a>,
+    /// When it was done, seconds since 1970 by the server's clock.
+    pub executed: u64,
+}
+
 /// A definition that may have been too new for the rows that were read with it: the server was asked after a
 /// statement had been executed that came only later in the binlog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +127,14 @@ impl Tables {
     /// What there is to warn of since the last call: a table that is left out, once for each.
     pub fn notice(&mut self) -> Option<String> {
         self.notice.take()
+    }
+
+    /// Also derives definitions from statements, see [`derive`].
+    #[must_use]
+    pub fn with_charsets(mut self, flavour: Flavour, charsets: BTreeMap<String, String>) -> Self {
+        self.flavour = Some(flavour);
+        self.charsets = charsets;
+        self
     }
 
     /// A new file or stream: the ids of its tables start from nothing.
@@ -275,13 +306,15 @@ impl Tables {
         false
     }
 
-    /// A statement that ends at `at` changed definitions: those of the tables that it may name no longer hold.
-    /// `executed`: when, seconds since 1970.
+    /// A statement changed definitions: those of the tables that it may name no longer hold, unless its text says what
+    /// they are now.
     ///
     /// A table's columns change only in a statement that names the table. Names are looked for anywhere in the
     /// text, so a table too many is read again at times, never one too few.
-    pub fn changed(&mut self, text: &[u8], at: Point<'_>, executed: u64) -> Vec<Doubt> {
-        let text = text.to_ascii_lowercase();
+    pub fn changed(&mut self, statement: &Statement<'_>, filter: &TableFilter) -> Vec<Doubt> {
+        let derived = self.derive(statement);
+        let at = statement.ends;
+        let text = statement.text.to_ascii_lowercase();
         let touch = Touch::of(&text);
         let named: Vec<TableId> = self
             .history
@@ -295,7 +328,7 @@ impl Tables {
                 continue;
             };
             let by_name = self.schemas.get(&id).is_some_and(|known| known.named);
-            let too_new = held.definition.is_some() && held.read_at >= executed;
+            let too_new = held.definition.is_some() && held.read_at >= statement.executed;
             if too_new && !by_name && !touch.keeps_meaning() {
                 doubts.push(Doubt {
                     id,
@@ -303,7 +336,34 @@ impl Tables {
                 });
             }
         }
+        for (id, definition) in derived {
+            if let Some(definition) = definition
+                && filter.touches(&id.db)
+            {
+                self.learn(&id, at, &Arc::new(definition), DERIVED);
+                self.maps.clear();
+            }
+        }
         doubts
+    }
+
+    /// What the statement's text makes of its tables; nothing where the history knows that already.
+    fn derive(&mut self, statement: &Statement<'_>) -> Derived {
+        let replays = self.history.replays(statement.ends);
+        let Some(flavour) = self.flavour.filter(|_| !replays) else {
+            return Derived::new();
+        };
+        if let Some((db, charset)) = derive::database_charset(statement.text) {
+            self.charsets.insert(db, charset);
+        }
+        let scene = Scene {
+            flavour,
+            db: statement.db,
+            // Of the place where it begins: met once more, it must not be applied to what it made.
+            before: &|id| self.in_force(id, statement.begins),
+            database_charset: &|db| self.charsets.get(db).cloned(),
+        };
+        derive::derive(statement.text, &scene).unwrap_or_default()
     }
 
     /// What is known of a table no longer holds from `at` on: its next table map is read with what the server says

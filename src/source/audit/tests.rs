@@ -10,6 +10,7 @@ fn id() -> TableId {
 
 fn definition(name: &str, column_type: &str) -> TableDefinition {
     TableDefinition {
+        charset: None,
         columns: vec![ColumnDefinition {
             name: name.to_owned(),
             column_type: column_type.to_owned(),

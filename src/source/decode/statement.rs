@@ -17,23 +17,29 @@ pub struct Target {
 
 /// A piece of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token<'t> {
+pub enum Token<'t> {
     /// A keyword, a name or a number.
     Word(&'t str),
     /// A name in backquotes.
     Name(String),
     /// What is between quotes, and whether they are double ones, which may stand around a name.
     Text(&'t str, bool),
+    /// Anything else.
     Symbol(char),
 }
 
 /// A statement's pieces, without white space and comments.
 #[derive(Clone, Debug)]
-struct Tokens<'t> {
+pub struct Tokens<'t> {
     rest: &'t str,
 }
 
 impl<'t> Tokens<'t> {
+    /// All of them.
+    pub fn new(text: &'t str) -> Self {
+        Self { rest: text }
+    }
+
     /// Splits off what is in front of byte `at`.
     fn split(&mut self, at: usize) -> &'t str {
         let (front, rest) = self.rest.split_at_checked(at).unwrap_or((self.rest, ""));

@@ -1,9 +1,11 @@
 //! Reads a table's definition from the server.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysql_async::Conn;
 
+use super::derive::charset_of_collation;
 use super::{ColumnDefinition, TableDefinition};
 use crate::change::TableId;
 use crate::retry::Failure;
@@ -68,6 +70,16 @@ async fn definition(
         timeout,
     )
     .await?;
+    let collation = rows_of(
+        conn,
+        id,
+        &format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_COLLATION FROM information_schema.TABLES WHERE {place}"
+        ),
+        timeout,
+    )
+    .await?;
+    let collation = collation.into_iter().flatten().flatten().next();
     let columns = columns.into_iter().map(|row| {
         let mut cells = row.into_iter();
         let mut next = || cells.next().flatten();
@@ -86,7 +98,26 @@ async fn definition(
     Ok(Some(TableDefinition {
         columns: columns.collect::<Result<_, _>>()?,
         primary_key: primary_key.collect::<Result<_, _>>()?,
+        charset: collation.and_then(|collation| charset_of_collation(&collation)),
     }))
+}
+
+/// The character set that each database gives to its new tables, by its name.
+///
+/// # Errors
+/// What the server or the network refused.
+pub async fn database_charsets(
+    conn: &mut Conn,
+    timeout: Duration,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
+    let rows = match query(conn, sql, timeout).await? {
+        Answer::Rows(rows) => rows,
+        // Definitions are then asked for one by one, and refused there.
+        Answer::NoResultSet => Vec::new(),
+    };
+    let pairs = rows.iter().filter_map(|row| Some((cell(row, 0)?, cell(row, 1)?)));
+    Ok(pairs.collect())
 }
 
 fn unreadable(id: &TableId) -> Failure {

@@ -46,6 +46,7 @@ fn map(columns: &[(u8, u16)], names: Option<&[&str]>) -> TableMap {
 
 fn definition(columns: &[(&str, &str)], key: &[&str]) -> TableDefinition {
     TableDefinition {
+        charset: None,
         columns: columns
             .iter()
             .map(|(name, column_type)| ColumnDefinition {

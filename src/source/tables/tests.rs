@@ -9,6 +9,21 @@ fn body() -> Vec<u8> {
     made.events.pop().unwrap().body
 }
 
+fn everything() -> TableFilter {
+    TableFilter::parse("*", "*").unwrap()
+}
+
+/// A statement that ends at `end`.
+fn met(text: &[u8], end: u64, executed: u64) -> Statement<'_> {
+    Statement {
+        text,
+        db: "shop",
+        begins: at(end - 1),
+        ends: at(end),
+        executed,
+    }
+}
+
 fn at(pos: u64) -> Point<'static> {
     Point {
         file: "a.000001",
@@ -45,9 +60,9 @@ fn a_definition_is_asked_for_once_and_again_after_a_change() {
     tables.new_file();
     assert!(!ask(&mut tables, &body()));
     assert!(Arc::ptr_eq(&first, &schema(&tables)));
-    tables.changed(b"ALTER TABLE something_else ADD b int", at(5), 1);
+    tables.changed(&met(b"ALTER TABLE something_else ADD b int", 5, 1), &everything());
     assert!(!ask(&mut tables, &body()));
-    tables.changed(b"alter table `MADE` add b int", at(6), 1);
+    tables.changed(&met(b"alter table `MADE` add b int", 6, 1), &everything());
     assert!(ask_at(&mut tables, &body(), 7));
     assert!(Arc::ptr_eq(&first, &schema(&tables)), "nothing changed after all");
 }
@@ -109,7 +124,10 @@ fn i6_rows_of_the_past_are_read_with_what_held_then() {
     tables.define(Some(renamed("old")), 1, at(10)).unwrap();
     assert!(
         tables
-            .changed(b"alter table made rename column old to new", at(20), 2)
+            .changed(
+                &met(b"alter table made rename column old to new", 20, 2),
+                &everything()
+            )
             .is_empty()
     );
     tables.map(&body(), &filter, at(30)).unwrap();
@@ -120,7 +138,10 @@ fn i6_rows_of_the_past_are_read_with_what_held_then() {
     let mut past = resumed(&history, 10);
     for (pos, name) in [(10, "old"), (15, "old"), (25, "new"), (30, "new"), (50, "new")] {
         if pos == 25 {
-            past.changed(b"alter table made rename column old to new", at(20), 2);
+            past.changed(
+                &met(b"alter table made rename column old to new", 20, 2),
+                &everything(),
+            );
         }
         assert_eq!(
             past.map(&body(), &filter, at(pos)).unwrap(),
@@ -130,7 +151,7 @@ fn i6_rows_of_the_past_are_read_with_what_held_then() {
         assert_eq!(schema(&past).columns[0].name, name, "{pos}");
     }
     assert_eq!(past.learnt(|| unreachable!()), None, "it knew all of it");
-    past.changed(b"alter table made add x int", at(60), 9);
+    past.changed(&met(b"alter table made add x int", 60, 9), &everything());
     assert_eq!(
         past.map(&body(), &filter, at(61)).unwrap(),
         Need::Definition(made()),
@@ -145,7 +166,10 @@ fn i6_a_statement_met_and_not_followed_by_rows_is_not_forgotten() {
     tables.map(&body(), &filter, at(10)).unwrap();
     tables.define(Some(renamed("old")), 1, at(10)).unwrap();
     drop(learnt(&mut tables, 15));
-    tables.changed(b"alter table made rename column old to new", at(20), 2);
+    tables.changed(
+        &met(b"alter table made rename column old to new", 20, 2),
+        &everything(),
+    );
     let mut next = resumed(&learnt(&mut tables, 20), 20);
     assert_eq!(
         next.map(&body(), &filter, at(30)).unwrap(),
@@ -162,7 +186,10 @@ fn i6_a_contradiction_is_answered_from_before_only_if_no_meaning_can_have_change
         let mut tables = Tables::default();
         tables.map(&body(), &filter, at(10)).unwrap();
         tables.define(Some(renamed("a")), 1, at(10)).unwrap();
-        tables.changed(format!("alter table made {statement}").as_bytes(), at(20), 2);
+        tables.changed(
+            &met(format!("alter table made {statement}").as_bytes(), 20, 2),
+            &everything(),
+        );
         tables.map(&body(), &filter, at(30)).unwrap();
         // The server has gone on: another column was added since.
         let failure = tables.define(Some(wider.clone()), 3, at(30)).unwrap_err();
@@ -179,7 +206,9 @@ fn a_definition_that_may_have_come_too_early_is_doubted() {
         let mut tables = Tables::default();
         tables.map(&body(), &filter, at(10)).unwrap();
         tables.define(Some(renamed("a")), read_at, at(10)).unwrap();
-        tables.changed(statement.as_bytes(), at(20), 100).len()
+        tables
+            .changed(&met(statement.as_bytes(), 20, 100), &everything())
+            .len()
     };
     assert_eq!(doubted("alter table made rename column b to a", 99), 0);
     assert_eq!(doubted("alter table made rename column b to a", 100), 1);

@@ -15,6 +15,7 @@ fn definition(names: &str) -> Arc<TableDefinition> {
         charset: None,
     });
     Arc::new(TableDefinition {
+        charset: None,
         columns: columns.collect(),
         primary_key: Vec::new(),
     })
