@@ -59,6 +59,8 @@ pub struct Resume {
     pub identity: ServerIdentity,
     /// Everything before it was handed on.
     pub position: Position,
+    /// Whether the run that wrote down what it learnt of the tables got exactly so far.
+    pub with_history: bool,
 }
 
 /// What an earlier run learnt of the tables.
@@ -147,6 +149,9 @@ impl Source {
     /// [`next`](Self::next).
     pub fn resume(&mut self, resume: Resume) {
         self.known = Some((resume.identity, resume.position));
+        if !resume.with_history {
+            self.learnt = None;
+        }
     }
 
     /// Says what records are to hold: which are handed on beside the rows, and which columns need a look at the start.

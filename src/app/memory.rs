@@ -36,6 +36,7 @@ impl Memory {
             resume: checkpoint.map(|c| Resume {
                 identity: c.identity,
                 position: c.position,
+                with_history: true,
             }),
             stored: HashSet::new(),
         }
@@ -107,6 +108,7 @@ async fn recall(
     if !was_here {
         return Ok(Memory::default());
     }
+    let with_history = saved.is_some();
     // The service may still be at the last requests of a process that was killed a moment ago.
     tokio::time::sleep(settle).await;
     let watermarks = traces(datahub, &shards)
@@ -122,6 +124,7 @@ async fn recall(
         resume: Some(Resume {
             identity: begin.server,
             position: begin.position,
+            with_history,
         }),
         stored,
     })

@@ -1,7 +1,9 @@
 //! Where a run begins: from the checkpoint file and from what the topic says. Pure.
 //!
-//! Both are lower bounds of what the topic holds, so the later of the two is taken. Where they cannot be compared, or
-//! where the topic is not the one that the checkpoint speaks of, nothing is guessed.
+//! Both are lower bounds of what the topic holds. The checkpoint goes first even where the topic is further: what is kept
+//! beside it, the definitions of tables, reaches as far as it does and no further. Without a checkpoint the latest
+//! watermark counts. Where they cannot be compared, or where the topic is not the one that the checkpoint speaks of,
+//! nothing is guessed.
 
 use std::cmp::Ordering;
 
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_file_and_topic_is_taken() {
+    fn the_checkpoint_is_taken_and_without_one_the_latest_watermark() {
         let cases = [
             (None, vec![], None),
             (None, vec![at(1, "b.1:9"), at(1, "b.2:4")], Some(at(1, "b.2:4"))),

@@ -7,22 +7,21 @@
 //!
 //! A schema stays the same `Arc` while nothing changed: whoever compiles it may cache by pointer.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::change::{TableId, TableSchema};
+use crate::change::{DefinitionObject, TableId, TableSchema};
 use crate::config::TypePolicy;
 use crate::config::filter::TableFilter;
 use crate::position::{Flavour, Position};
 use crate::retry::Failure;
+use crate::source::decode::statement::{Token, Tokens, target};
 use crate::source::rows::{DecodeError, TableMap};
 use crate::source::schema::derive::{self, Derived, Scene};
 use crate::source::schema::history::{Found, History, Point, Touch, Version};
 use crate::source::schema::{Misfit, TableDefinition, build, left_out};
-
-/// When a derived definition was read: before everything, for it cannot know of anything that came later.
-const DERIVED: u64 = 0;
 
 /// Most table maps kept between statements: they are only a short cut for tables that come again.
 const MAX_MAPS: usize = 1024;
@@ -316,12 +315,15 @@ impl Tables {
         let at = statement.ends;
         let text = statement.text.to_ascii_lowercase();
         let touch = Touch::of(&text);
-        let named: Vec<TableId> = self
-            .history
-            .tables()
-            .filter(|id| may_name(&text, &id.table))
-            .cloned()
-            .collect();
+        // A statement that is understood changes what it says, and CREATE TABLE what it creates, whatever it copies
+        // from. Of any other only the names are looked at.
+        let created = created(statement);
+        let concerns = |id: &&TableId| match (&derived, &created) {
+            (Some((derived, _)), _) => derived.keys().any(|changed| is_namesake(changed, id)),
+            (None, Some(created)) => is_namesake(created, id),
+            (None, None) => may_name(&text, &id.table),
+        };
+        let named: Vec<TableId> = self.history.tables().filter(concerns).cloned().collect();
         let mut doubts = Vec::new();
         for id in named {
             let Some(held) = self.forget(&id, at, touch) else {
@@ -336,34 +338,53 @@ impl Tables {
                 });
             }
         }
+        let (derived, read_at) = derived.unwrap_or_default();
         for (id, definition) in derived {
             if let Some(definition) = definition
                 && filter.touches(&id.db)
             {
-                self.learn(&id, at, &Arc::new(definition), DERIVED);
+                self.learn(&id, at, &Arc::new(definition), read_at);
                 self.maps.clear();
             }
         }
         doubts
     }
 
-    /// What the statement's text makes of its tables; nothing where the history knows that already.
-    fn derive(&mut self, statement: &Statement<'_>) -> Derived {
+    /// What the statement's text makes of its tables, and when the newest definition was read that it was applied to;
+    /// `None` if it is not understood, or where the history decides.
+    fn derive(&mut self, statement: &Statement<'_>) -> Option<(Derived, u64)> {
         let replays = self.history.replays(statement.ends);
-        let Some(flavour) = self.flavour.filter(|_| !replays) else {
-            return Derived::new();
-        };
+        let flavour = self.flavour.filter(|_| !replays)?;
         if let Some((db, charset)) = derive::database_charset(statement.text) {
             self.charsets.insert(db, charset);
         }
+        let read_at = Cell::new(0);
         let scene = Scene {
             flavour,
             db: statement.db,
-            // Of the place where it begins: met once more, it must not be applied to what it made.
-            before: &|id| self.in_force(id, statement.begins),
+            // Of the place where it begins: met once more, it must not be applied to what it made. Nor may it be
+            // applied to what the server said when it had done it.
+            before: &|id| {
+                let (held, when) = self.history.held(id, statement.begins)?;
+                read_at.set(read_at.get().max(when));
+                (when < statement.executed).then_some(held)
+            },
             database_charset: &|db| self.charsets.get(db).cloned(),
         };
-        derive::derive(statement.text, &scene).unwrap_or_default()
+        let derived = derive::derive(statement.text, &scene);
+        if derived.is_none() {
+            eprintln!("XXX not understood {}", String::from_utf8_lossy(statement.text));
+        }
+        let derived = derived?;
+        eprintln!(
+            "XXX derived {} {:?}",
+            String::from_utf8_lossy(statement.text),
+            derived
+                .iter()
+                .map(|(k, v)| (k.table.clone(), v.is_some()))
+                .collect::<Vec<_>>()
+        );
+        Some((derived, read_at.get()))
     }
 
     /// What is known of a table no longer holds from `at` on: its next table map is read with what the server says
@@ -411,6 +432,21 @@ impl Tables {
             .get(&table_id)
             .filter(|mapped| mapped.statement == self.statement)
     }
+}
+
+/// The table that a CREATE TABLE creates.
+fn created(statement: &Statement<'_>) -> Option<TableId> {
+    let text = std::str::from_utf8(statement.text).ok()?;
+    let creates =
+        matches!(Tokens::new(text).next(), Some(Token::Word(verb)) if verb.eq_ignore_ascii_case("create"));
+    let target =
+        target(text, statement.db).filter(|target| creates && target.object == DefinitionObject::Table)?;
+    target.names.into_iter().next()
+}
+
+/// Whether the two are the same table where names compare without case.
+fn is_namesake(one: &TableId, other: &TableId) -> bool {
+    one.table.eq_ignore_ascii_case(&other.table) && one.db.eq_ignore_ascii_case(&other.db)
 }
 
 /// Whether a lower-case statement may name the table.

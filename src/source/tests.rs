@@ -101,6 +101,7 @@ async fn restarts_every_few_steps_change_nothing(kind: Kind) {
     let (mut position, mut again) = (None, Vec::new());
     loop {
         let resume = position.clone().map(|position| Resume {
+            with_history: true,
             identity: identity.clone(),
             position,
         });

@@ -44,7 +44,7 @@ impl Writer {
         let name = self.any_table();
         if let Some((sql, effects)) = alteration(self, &name) {
             *self.kinds.entry(kind).or_default() += 1;
-            self.step(true, sql, effects);
+            self.step(sql, effects);
         }
     }
 

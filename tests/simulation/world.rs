@@ -171,7 +171,12 @@ impl World {
     /// One run of the core from the saved position; whether the world is complete after it.
     fn run_core(&mut self, steps: &mut u32) -> bool {
         let mut core = Core::new(self.settings.clone());
-        let start = self.saved.max(self.hub.watermark());
+        // Without a checkpoint, where the topic says that everything before is in it.
+        let start = if self.saved > 0 {
+            self.saved
+        } else {
+            self.hub.watermark()
+        };
         self.oracle.run_begins(start);
         let stored: Vec<&Record> = self
             .hub

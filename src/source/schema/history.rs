@@ -320,6 +320,13 @@ impl History {
         }
     }
 
+    /// What is taken to hold of a table at a place, and when it was read.
+    pub fn held(&self, id: &TableId, at: Point<'_>) -> Option<(Arc<TableDefinition>, u64)> {
+        let versions = self.tables.get(id)?;
+        let held = versions.get(begun(versions, at.file, at.pos).checked_sub(1)?)?;
+        Some((Arc::clone(held.definition.as_ref()?), held.read_at))
+    }
+
     /// The definition from before the statements whose mark is in force at a place, and when it was read, if rows
     /// that fit it must mean what they meant before.
     pub fn before_mark(&self, id: &TableId, at: Point<'_>) -> Option<(Arc<TableDefinition>, u64)> {

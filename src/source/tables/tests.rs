@@ -290,3 +290,34 @@ fn a_statement_names_a_table_where_its_name_stands_whole() {
         assert_eq!(may_name(text.as_bytes(), table), named, "{text}");
     }
 }
+
+#[test]
+fn i6_a_statement_that_is_understood_changes_what_it_says_and_nothing_else() {
+    let made = TableId {
+        db: "shop".to_owned(),
+        table: "made".to_owned(),
+    };
+    let held = |statement: &str| {
+        let mut tables = Tables::default().with_charsets(Flavour::MySql, BTreeMap::new());
+        ask(&mut tables, &body());
+        let doubts = tables.changed(&met(statement.as_bytes(), 20, 2), &everything());
+        assert!(doubts.is_empty());
+        let columns = tables.in_force(&made, at(20)).map(|now| now.columns.len());
+        let other = TableId {
+            table: "other".to_owned(),
+            ..made.clone()
+        };
+        (columns, tables.in_force(&other, at(20)).is_some())
+    };
+    let before = held("CREATE TABLE unrelated (id INT)").0.unwrap();
+    for (statement, columns, other) in [
+        ("CREATE TABLE other LIKE made", Some(before), true),
+        ("ALTER TABLE made ADD extra INT", Some(before + 1), false),
+        ("RENAME TABLE made TO other", None, true),
+        ("DROP TABLE MADE", None, false),
+        ("ALTER TABLE made ADD extra INT FROBNICATE", None, false),
+        ("CREATE TABLE other SELECT * FROM made", Some(before), false),
+    ] {
+        assert_eq!(held(statement), (columns, other), "{statement}");
+    }
+}

@@ -168,8 +168,8 @@ mod tests {
         assert_eq!(text(&SJIS, b"a\xb1\x93\xfaz").unwrap(), "aｱ日z");
         assert_eq!(text(&UJIS, b"\x8e\xb1\xc6\xfc\x8f\xb0\xa1").unwrap(), "ｱ日丂");
         assert_eq!(
-            text(&GB18030, b"\xd6\xd0\x81\x39\xee\x39\x95\x32\x82\x36").unwrap(),
-            "中㐀𠀀"
+            text(&GB18030, b"\xd6\xd0\x81\x39\xef\x30\x95\x32\x82\x36").unwrap(),
+            "中㐁𠀀"
         );
         for (table, cut) in [
             (&SJIS, &b"\x93"[..]),
