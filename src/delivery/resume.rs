@@ -52,7 +52,8 @@ pub fn decide(
     }
     match (saved, latest) {
         (Some(saved), Some(latest)) => {
-            later(saved.watermark, latest, "the checkpoint and the topic").map(Some)
+            later(saved.watermark.clone(), latest, "the checkpoint and the topic")?;
+            Ok(Some(saved.watermark))
         }
         (Some(saved), None) => Ok(Some(saved.watermark)),
         (None, latest) => Ok(latest),
