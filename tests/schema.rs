@@ -371,3 +371,31 @@ async fn i9_a_damaged_history_halts_and_a_missing_one_does_not() {
     assert!(path.exists(), "learnt anew");
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
+
+/// The definition that a row was read with is durable before the checkpoint passes the row.
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_the_checkpoint_waits_for_the_history() {
+    let world = World::new(Kind::MariaDb).await;
+    world.execute(&[TABLE]).await;
+    let mut collector = world.start().await;
+    world.caught_up(&mut collector).await;
+    let before = std::fs::read(world.file("checkpoint")).expect("a checkpoint");
+    // In the way of the new history, for as long as it is there.
+    let obstacle = world.file("checkpoint").with_extension("schemas.new");
+    std::fs::create_dir(&obstacle).expect("an obstacle");
+    world.execute(&["INSERT INTO test.t VALUES (1, 1, 2, 'x')"]).await;
+    let failing = collector
+        .wait_health("complaint", READY, |health| {
+            health["reason_code"] == "schema_history_write"
+        })
+        .await
+        .expect("a complaint");
+    assert!(failing["remedy"].is_string(), "{failing}");
+    assert_eq!(world.arrived().len(), 1, "rows flow all the same");
+    let during = std::fs::read(world.file("checkpoint")).expect("a checkpoint");
+    assert_eq!(during, before, "the checkpoint went on without the history");
+    std::fs::remove_dir(&obstacle).expect("out of the way");
+    world.caught_up(&mut collector).await;
+    assert!(world.file("schemas").exists());
+    assert!(collector.stop(STOPPED).await.expect("a stop").success());
+}

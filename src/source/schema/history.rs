@@ -250,6 +250,19 @@ impl History {
             }
             self.covered = Some(start.clone());
         } else {
+            if !resumed {
+                // Where something is left out, a definition holds only for those who read on from where it was learnt.
+                for versions in self.tables.values_mut() {
+                    let held = begun(versions, &start.file.file, start.file.pos).checked_sub(1);
+                    if held
+                        .and_then(|held| versions.get(held))
+                        .is_some_and(|held| held.loose)
+                    {
+                        mark(versions, start, Touch::ANYTHING, true);
+                        bound(versions);
+                    }
+                }
+            }
             self.covered = Some(covered);
         }
         self.forget_before(oldest);
@@ -332,7 +345,10 @@ impl History {
     pub fn before_mark(&self, id: &TableId, at: Point<'_>) -> Option<(Arc<TableDefinition>, u64)> {
         let versions = self.tables.get(id)?;
         let mark = begun(versions, at.file, at.pos).checked_sub(1)?;
-        let touch = versions.get(mark).filter(|v| v.definition.is_none())?.touch;
+        let touch = versions
+            .get(mark)
+            .filter(|v| v.definition.is_none() && !v.loose)?
+            .touch;
         let before = versions.get(mark.checked_sub(1)?)?;
         let definition = before.definition.as_ref().filter(|_| touch.keeps_meaning())?;
         Some((Arc::clone(definition), before.read_at))
@@ -342,7 +358,9 @@ impl History {
     pub fn learn(&mut self, id: &TableId, at: Point<'_>, definition: &Arc<TableDefinition>, read_at: u64) {
         let versions = self.tables.entry(id.clone()).or_default();
         let mut behind = begun(versions, at.file, at.pos);
-        let is_marked = |version: Option<&Version>| version.is_some_and(|v| v.definition.is_none());
+        // Between a loose mark and this place there may be statements that nobody read.
+        let is_marked =
+            |version: Option<&Version>| version.is_some_and(|v| v.definition.is_none() && !v.loose);
         let is_same =
             |version: Option<&Version>| version.is_some_and(|v| v.definition.as_ref() == Some(definition));
         let at_index = |back: usize| behind.checked_sub(back);
