@@ -34,6 +34,8 @@ count() {
     failed=$((failed + BASH_REMATCH[2]))
     skipped=$((skipped + BASH_REMATCH[3]))
   done < <(grep '^test result:' "$file" || true)
+  # `test name ... ignored, why`: counted above, named here.
+  grep -oE '^test .* \.\.\. ignored.*' "$file" | sed 's/^/   /' || true
   while read -r line; do
     printf '   %s\n' "$line"
     skipped=$((skipped + 1))

@@ -76,6 +76,8 @@ pub enum Meaning<'a> {
         standalone: bool,
         /// An XA transaction that is prepared here and committed or rolled back by a later event.
         prepared: bool,
+        /// An ALTER TABLE that is told twice: where it begins, and where it ends.
+        in_phases: bool,
     },
     /// A statement.
     Query {
@@ -172,13 +174,20 @@ fn previous_gtids(mut body: &[u8]) -> Option<Option<GtidSet>> {
 fn maria_gtid(mut body: &[u8]) -> Option<Meaning<'static>> {
     const STANDALONE: u8 = 0x01;
     const PREPARED_XA: u8 = 0x40;
+    const GROUP_COMMIT: u8 = 0x02;
+    // Start, commit and rollback of an ALTER TABLE.
+    const ALTER_PHASES: u8 = 0x02 | 0x04 | 0x08;
     let body = &mut body;
     let sequence = u64::from_le_bytes(take(body)?);
     let domain = u32::from_le_bytes(take(body)?);
     let [flags] = take(body)?;
+    // The commit group has a number; what more there is follows, up to the head's length filled with zeros.
+    let behind = if flags & GROUP_COMMIT == 0 { 0 } else { 8 };
+    let more = body.get(behind).copied().unwrap_or_default();
     Some(Meaning::MariaGtid {
         domain,
         sequence,
+        in_phases: flags & PREPARED_XA == 0 && more & ALTER_PHASES != 0,
         standalone: flags & STANDALONE != 0,
         prepared: flags & PREPARED_XA != 0,
     })

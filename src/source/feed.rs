@@ -78,6 +78,8 @@ pub struct Feed {
     tracker: Tracker,
     tables: Tables,
     filter: TableFilter,
+    /// Whether the transaction is a statement that is told twice.
+    in_phases: bool,
     pending: Option<Pending>,
     meta: SourceMeta,
     marks: Marks,
@@ -172,6 +174,7 @@ impl Feed {
             tracker,
             tables,
             filter,
+            in_phases: false,
             pending: None,
             meta: SourceMeta {
                 transaction: Arc::from(""),
@@ -252,6 +255,9 @@ impl Feed {
         } else {
             None
         };
+        if let Meaning::MariaGtid { in_phases, .. } = meaning {
+            self.in_phases = in_phases;
+        }
         let act = self
             .tracker
             .observe(header, &meaning, |db| self.filter.touches(db))?;
@@ -278,6 +284,7 @@ impl Feed {
                             begins: at(&self.tracker),
                             ends: behind(&self.tracker),
                             executed,
+                            in_phases: self.in_phases,
                         };
                         doubts = self.tables.changed(&statement, &self.filter);
                     }

@@ -93,6 +93,8 @@ pub struct Statement<'a> {
     pub ends: Point<'a>,
     /// When it was done, seconds since 1970 by the server's clock.
     pub executed: u64,
+    /// Whether it is told twice, where it begins and where it ends: rows of both shapes lie between.
+    pub in_phases: bool,
 }
 
 /// A definition that may have been too new for the rows that were read with it: the server was asked after a
@@ -354,7 +356,7 @@ impl Tables {
     /// `None` if it is not understood, or where the history decides.
     fn derive(&mut self, statement: &Statement<'_>) -> Option<(Derived, u64)> {
         let replays = self.history.replays(statement.ends);
-        let flavour = self.flavour.filter(|_| !replays)?;
+        let flavour = self.flavour.filter(|_| !replays && !statement.in_phases)?;
         if let Some((db, charset)) = derive::database_charset(statement.text) {
             self.charsets.insert(db, charset);
         }
@@ -371,19 +373,7 @@ impl Tables {
             },
             database_charset: &|db| self.charsets.get(db).cloned(),
         };
-        let derived = derive::derive(statement.text, &scene);
-        if derived.is_none() {
-            eprintln!("XXX not understood {}", String::from_utf8_lossy(statement.text));
-        }
-        let derived = derived?;
-        eprintln!(
-            "XXX derived {} {:?}",
-            String::from_utf8_lossy(statement.text),
-            derived
-                .iter()
-                .map(|(k, v)| (k.table.clone(), v.is_some()))
-                .collect::<Vec<_>>()
-        );
+        let derived = derive::derive(statement.text, &scene)?;
         Some((derived, read_at.get()))
     }
 

@@ -271,6 +271,7 @@ impl Tracker {
                 sequence,
                 standalone,
                 prepared,
+                in_phases: _,
             } => {
                 let text = format!("{domain}-{}-{sequence}", header.server_id);
                 let ts_us = u64::from(header.timestamp).saturating_mul(MICROS);

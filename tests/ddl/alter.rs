@@ -44,7 +44,7 @@ impl Writer {
         let name = self.any_table();
         if let Some((sql, effects)) = alteration(self, &name) {
             *self.kinds.entry(kind).or_default() += 1;
-            self.step(sql, effects);
+            self.step(true, sql, effects);
         }
     }
 

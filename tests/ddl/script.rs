@@ -33,6 +33,7 @@ pub(super) enum Effect {
 pub(super) struct Step {
     pub(super) sql: Vec<String>,
     pub(super) effects: Vec<Effect>,
+    pub(super) is_ddl: bool,
 }
 
 #[derive(Debug)]
@@ -101,8 +102,8 @@ impl Script {
 }
 
 impl Writer {
-    pub(super) fn step(&mut self, sql: Vec<String>, effects: Vec<Effect>) {
-        self.steps.push(Step { sql, effects });
+    pub(super) fn step(&mut self, is_ddl: bool, sql: Vec<String>, effects: Vec<Effect>) {
+        self.steps.push(Step { sql, effects, is_ddl });
     }
 
     /// A number that no value was made of yet.
@@ -182,7 +183,7 @@ impl Writer {
         }
         let sql = format!("CREATE TABLE {name} {}", table.definition());
         self.tables.insert(name, table);
-        self.step(vec![sql], Vec::new());
+        self.step(true, vec![sql], Vec::new());
     }
 
     /// One statement that changes rows, or a transaction of some.
@@ -190,7 +191,7 @@ impl Writer {
         if self.rng.u8(0..4) > 0 {
             let name = self.any_table();
             if let Some((sql, changes)) = self.statement(&name) {
-                self.step(vec![sql], vec![Effect::Changes(changes)]);
+                self.step(false, vec![sql], vec![Effect::Changes(changes)]);
             }
             return;
         }
@@ -204,7 +205,7 @@ impl Writer {
             }
         }
         sql.push("COMMIT".to_owned());
-        self.step(sql, effects);
+        self.step(false, sql, effects);
     }
 
     fn statement(&mut self, name: &str) -> Option<(String, Vec<Change>)> {
@@ -349,7 +350,7 @@ impl Writer {
             let note = self.tables[&name].column(NOTE).clone();
             let n = self.fresh();
             let (sql, changes) = self.set(&name, &ids, &Row::from([(NOTE, note.value(n))]));
-            self.step(vec![sql], vec![Effect::Changes(changes)]);
+            self.step(false, vec![sql], vec![Effect::Changes(changes)]);
         }
     }
 }

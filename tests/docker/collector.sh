@@ -235,7 +235,7 @@ printf '%s\n' "$access_id" >"$work/secrets/id"
 printf '%s\n' "$access_key" >"$work/secrets/key"
 chmod -R a+rX "$work"
 docker_run files --volume "$work/secrets:/run/secrets:ro" --env DATABASE_HOST=database --env DATABASE_PORT=3306 \
-  --env DATABASE_USERNAME=cdc --env DATABASE_PASSWORD_FILE=/run/secrets/password --env DATABASE_SCHEMA=shop \
+  --env DATAHUB_CONSUMER_GROUP=files --env DATABASE_USERNAME=cdc --env DATABASE_PASSWORD_FILE=/run/secrets/password --env DATABASE_SCHEMA=shop \
   --env DATAHUB_ENDPOINT=http://datahub:7070 --env DATAHUB_ACCESS_ID_FILE=/run/secrets/id \
   --env DATAHUB_ACCESS_KEY_FILE=/run/secrets/key --env DATAHUB_PROJECT=realtime_pipeline --env DATAHUB_TOPIC=cdc_events
 check "secrets as files: ready" ready files
@@ -245,7 +245,6 @@ check "an option from a mounted application.yml" contains "$(printf 'delivery:\n
   once "${defaults[@]}" --volume "$work/application.yml:/opt/cdc-collector/application.yml:ro" -- config)" 'heap_size: "48m" # application.yml'
 
 echo "-- each other variable, by what it does"
-service /_emulator/reset --request POST >/dev/null
 docker stop --time 10 "$(container locked)" "$(container files)" >/dev/null
 run effects --env DATABASE_TABLES='*,!carts' --env DATAHUB_CONSUMER_GROUP=group-of-effects --env HEAP_SIZE=64m \
   --env LOG_FORMAT=json --env EXTRA_JAVA_OPTS=-Xmx1g --env MONITORING_PORT=9091 \
@@ -276,7 +275,7 @@ heal() { service /_emulator/faults --request DELETE >/dev/null; }
 docker stop --time 10 "$(container effects)" >/dev/null
 
 refuse_puts
-run patient --env RETRY_MAX_ATTEMPTS=1000 --env RETRY_BACKOFF_MS=10 --env RETRY_BACKOFF_MAX_MS=10 --env EXIT_ON_HALT=true
+run patient --env DATAHUB_CONSUMER_GROUP=patient --env RETRY_MAX_ATTEMPTS=1000 --env RETRY_BACKOFF_MS=10 --env RETRY_BACKOFF_MAX_MS=10 --env EXIT_ON_HALT=true
 run hasty --env RETRY_MAX_ATTEMPTS=1 --env RETRY_BACKOFF_MS=60000 --env RETRY_BACKOFF_MAX_MS=60000 --env DATAHUB_CONSUMER_GROUP=hasty \
   --env LOG_LEVEL=WARN
 check "with puts refused, both become ready" ready patient

@@ -21,6 +21,7 @@ fn met(text: &[u8], end: u64, executed: u64) -> Statement<'_> {
         begins: at(end - 1),
         ends: at(end),
         executed,
+        in_phases: false,
     }
 }
 
