@@ -130,7 +130,7 @@ impl Tables {
         self.notice.take()
     }
 
-    /// Also derives definitions from statements, see [`derive`].
+    /// Also derives definitions from statements, see [`mod@derive`].
     #[must_use]
     pub fn with_charsets(mut self, flavour: Flavour, charsets: BTreeMap<String, String>) -> Self {
         self.flavour = Some(flavour);
