@@ -122,7 +122,7 @@ mod tests {
             (
                 saved("b.1:9", Some(7)),
                 vec![at(1, "b.2:5")],
-                Some(at(1, "b.2:5")),
+                Some(at(1, "b.1:9")),
             ),
         ];
         for (saved, watermarks, expected) in cases {
