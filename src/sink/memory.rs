@@ -2,6 +2,8 @@
 //!
 //! Both stand in the attributes of the group's own records. Other writers' records are looked past.
 
+use std::sync::Arc;
+
 use super::DataHub;
 use super::control::unreadable;
 use super::wire::limits;
@@ -67,13 +69,20 @@ impl DataHub {
                 let Some(id) = record.attributes.get(ATTRIBUTE_ID) else {
                     continue;
                 };
-                let id: RecordId = id.parse().map_err(|_| unreadable("a record's id is malformed"))?;
+                let mut id: RecordId = id.parse().map_err(|_| unreadable("a record's id is malformed"))?;
                 let row = match id.part {
                     Part::Row(row) => Some(row),
                     Part::Begin | Part::End | Part::Definition(_) => None,
                 };
                 if position.covers(&id.transaction, row) {
                     return Ok(stored);
+                }
+                // A transaction's records come in a row, and share its name.
+                if let Some(before) = stored
+                    .last()
+                    .filter(|before: &&RecordId| before.transaction == id.transaction)
+                {
+                    id.transaction = Arc::clone(&before.transaction);
                 }
                 stored.push(id);
             }

@@ -140,6 +140,9 @@ impl DataHub {
     }
 }
 
+/// Most records of a stretch: what is held of them at once is a few megabytes.
+const LARGEST_STRETCH: u64 = 8 * limits::PAGE_RECORDS as u64;
+
 /// A shard, read from its end in stretches of growing length.
 pub(super) struct Backwards<'a> {
     datahub: &'a DataHub,
@@ -162,7 +165,7 @@ impl Backwards<'_> {
         let stretch = self.datahub.read(&self.shard, first, last).await?;
         self.from_oldest |= stretch.from_oldest;
         self.end = first;
-        self.window = self.window.saturating_mul(2).max(u64::from(limits::PAGE_RECORDS));
+        self.window = (self.window.saturating_mul(2)).clamp(u64::from(limits::PAGE_RECORDS), LARGEST_STRETCH);
         Ok(stretch.records)
     }
 

@@ -320,10 +320,12 @@ impl Tables {
         // A statement that is understood changes what it says, and CREATE TABLE what it creates, whatever it copies
         // from. Of any other only the names are looked at.
         let created = created(statement);
-        let concerns = |id: &&TableId| match (&derived, &created) {
-            (Some((derived, _)), _) => derived.keys().any(|changed| is_namesake(changed, id)),
-            (None, Some(created)) => is_namesake(created, id),
-            (None, None) => may_name(&text, &id.table),
+        let database = database(statement);
+        let concerns = |id: &&TableId| match (&derived, &created, &database) {
+            (Some((derived, _)), ..) => derived.keys().any(|changed| is_namesake(changed, id)),
+            (None, Some(created), _) => is_namesake(created, id),
+            (None, None, Some(db)) => id.db.eq_ignore_ascii_case(db),
+            (None, None, None) => may_name(&text, &id.table),
         };
         let named: Vec<TableId> = self.history.tables().filter(concerns).cloned().collect();
         let mut doubts = Vec::new();
@@ -357,6 +359,11 @@ impl Tables {
     fn derive(&mut self, statement: &Statement<'_>) -> Option<(Derived, u64)> {
         let replays = self.history.replays(statement.ends);
         let flavour = self.flavour.filter(|_| !replays && !statement.in_phases)?;
+        if let Some(db) = database(statement) {
+            // A statement may leave the name out, and mean the session's.
+            self.charsets.remove(&db);
+            self.charsets.remove(statement.db);
+        }
         if let Some((db, charset)) = derive::database_charset(statement.text) {
             self.charsets.insert(db, charset);
         }
@@ -422,6 +429,18 @@ impl Tables {
             .get(&table_id)
             .filter(|mapped| mapped.statement == self.statement)
     }
+}
+
+/// The database that a statement makes, changes or drops, with all its tables.
+fn database(statement: &Statement<'_>) -> Option<String> {
+    let target = target(std::str::from_utf8(statement.text).ok()?, statement.db)?;
+    let is_database = target.object == DefinitionObject::Database;
+    target
+        .names
+        .into_iter()
+        .next()
+        .filter(|_| is_database)
+        .map(|name| name.db)
 }
 
 /// The table that a CREATE TABLE creates.

@@ -78,19 +78,13 @@ fn now(id: &TableId, scene: &Scene<'_>, derived: &Derived) -> Option<TableDefini
 }
 
 fn create(cursor: &mut Cursor<'_>, scene: &Scene<'_>, derived: &mut Derived) -> Option<()> {
-    let replaces = cursor.take_all(&["or", "replace"]);
+    let _replaces = cursor.take_all(&["or", "replace"]);
     if cursor.take("temporary") {
         return cursor.skip_rest();
     }
     cursor.expect("table")?;
-    let optional = cursor.take_all(&["if", "not", "exists"]);
+    // Whether there was a table already decides what `IF NOT EXISTS` did: it is not understood.
     let id = cursor.table(scene.db)?;
-    let existing = now(&id, scene, derived);
-    if optional && !replaces {
-        // Whether there was one decides what the statement did.
-        existing.as_ref()?;
-        return cursor.skip_rest();
-    }
     if cursor.take("like") {
         let like = cursor.table(scene.db)?;
         derived.insert(id, now(&like, scene, derived));

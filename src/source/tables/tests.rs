@@ -316,6 +316,9 @@ fn i6_a_statement_that_is_understood_changes_what_it_says_and_nothing_else() {
         ("ALTER TABLE made ADD extra INT", Some(before + 1), false),
         ("RENAME TABLE made TO other", None, true),
         ("DROP TABLE MADE", None, false),
+        ("DROP DATABASE shop", None, false),
+        ("DROP DATABASE attic", Some(before), false),
+        ("CREATE TABLE IF NOT EXISTS made (x INT)", None, false),
         ("ALTER TABLE made ADD extra INT FROBNICATE", None, false),
         ("CREATE TABLE other SELECT * FROM made", Some(before), false),
     ] {

@@ -74,7 +74,7 @@ pub(super) fn alter(cursor: &mut Cursor<'_>, scene: &Scene<'_>, derived: &mut De
         derived.insert(id, None);
         return Some(());
     };
-    // A character set that the statement gives counts for the columns that it declares.
+    let charset_before = table.charset.clone();
     for clause in &clauses {
         if let Some(charset) = converted_charset(&mut clause.clone()) {
             for text in table.columns.iter_mut().filter(|column| column.charset.is_some()) {
@@ -88,6 +88,9 @@ pub(super) fn alter(cursor: &mut Cursor<'_>, scene: &Scene<'_>, derived: &mut De
         read(&mut clause, scene, &mut table, &mut changes)?;
         clause.is_at_end().then_some(())?;
     }
+    // What a text has that is declared beside a change of the character set is not the same everywhere.
+    let declares = !changes.added.is_empty() || !changes.changed.is_empty();
+    (table.charset == charset_before || !declares).then_some(())?;
     let new_name = changes.new_name.take();
     let table = apply(table, changes)?;
     match new_name {
@@ -234,6 +237,13 @@ fn drop(clause: &mut Cursor<'_>, table: &TableDefinition, changes: &mut Changes)
             .peek_word()
             .is_some_and(|word| others.contains(&word.as_str()))
         {
+            clause.word()?;
+            clause.take("key");
+            clause.take_all(&["if", "exists"]);
+            // The primary key has a name as well.
+            if clause.name().is_some_and(|name| same(&name, "primary")) {
+                return None;
+            }
             return clause.skip_rest();
         }
     }

@@ -161,7 +161,9 @@ fn arguments(item: &mut Cursor<'_>, word: &str) -> Option<Option<String>> {
     let mut texts = Vec::new();
     for mut argument in inside.items() {
         texts.push(match argument.any()? {
-            Token::Text(label, false) if labels && label.is_ascii() => format!("'{label}'"),
+            Token::Text(label, false) if labels && label.is_ascii() && !label.ends_with(' ') => {
+                format!("'{label}'")
+            }
             Token::Word(number) if !labels && number.bytes().all(|b| b.is_ascii_digit()) => number.to_owned(),
             Token::Text(..) | Token::Word(_) | Token::Name(_) | Token::Symbol(_) => return None,
         });
