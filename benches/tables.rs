@@ -189,6 +189,7 @@ pub(crate) fn position() -> Position {
             pos: 4,
         },
         open: None,
+        parked: Vec::new(),
     }
 }
 
@@ -248,6 +249,7 @@ impl Table {
                 pos: 4,
                 server_id: 1,
                 ts_us: 1_700_000_000_000_000,
+                late: false,
             },
         })
     }

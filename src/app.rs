@@ -12,6 +12,8 @@ mod check;
 mod describe;
 mod fields;
 mod memory;
+mod prepare;
+mod tables;
 mod topic;
 mod view;
 
@@ -26,20 +28,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::delivery;
-use crate::encode::{self, Topic};
+use crate::encode;
 use crate::http;
 use crate::pipeline::intake::{Beginning, CHANNEL_CHUNKS, Intake};
 use crate::pipeline::{Pipeline, Tick};
-use crate::record::TopicSchema;
 use crate::retry::{Disposition, Failure};
 use crate::sink::DataHub;
-use crate::source::{History, Learnt, Source, SourceStatus};
+use crate::source::{History, Learnt, Source, SourceStatus, parked};
 use crate::store::{Checkpoint, Store};
 use crate::telemetry::Metrics;
 
 pub use check::{Report, check};
 pub use describe::{Description, Language, describe, sentence};
-use memory::Memory;
+use prepare::{Prepared, prepare};
+pub use tables::{TablesCommand, tables};
 use view::View;
 
 /// How often the shards are listed: often enough that a DataHub that has gone silent shows within a minute even
@@ -195,6 +197,8 @@ struct Parts {
     pipeline: Pipeline<DataHub>,
     datahub: Arc<DataHub>,
     arrivals: mpsc::Receiver<crate::pipeline::intake::Arrival>,
+    /// Where the source takes orders for parked tables.
+    orders: mpsc::Sender<parked::Order>,
     store: Arc<Store>,
     checkpoint: Option<Checkpoint>,
 }
@@ -224,6 +228,7 @@ impl Parts {
             Arc::clone(&identity),
             driver_tick.clone(),
         );
+        let (orders, taken) = mpsc::channel(1);
         let source = Source::new(
             config.database.clone(),
             config.delivery.delays,
@@ -231,7 +236,8 @@ impl Parts {
             learnt,
             source_status,
         )
-        .for_records(config.records.clone());
+        .for_records(config.records.clone())
+        .with_orders(taken);
         let (sender, arrivals) = mpsc::channel(CHANNEL_CHUNKS);
         let intake = Intake::new(
             source,
@@ -258,6 +264,7 @@ impl Parts {
             pipeline,
             datahub,
             arrivals,
+            orders,
             store,
             checkpoint,
         })
@@ -345,6 +352,7 @@ fn start_tasks(
         pipeline,
         datahub,
         arrivals,
+        orders,
         store,
         checkpoint,
     } = parts;
@@ -352,6 +360,11 @@ fn start_tasks(
     let (begin, beginning) = oneshot::channel();
     let token = stop.clone();
     tasks.spawn(async move { Ended::Intake(intake.run(beginning, token).await) });
+    let (token, asked) = (stop.clone(), Arc::clone(&store));
+    tasks.spawn(async move {
+        token.run_until_cancelled(tables::obey(&asked, &orders)).await;
+        Ended::Upkeep
+    });
     let (token, prepared, config) = (stop.clone(), Arc::clone(view), config.clone());
     tasks.spawn(async move {
         let ready = tokio::select! {
@@ -388,55 +401,6 @@ fn start_tasks(
         }
     });
     tasks
-}
-
-/// What has to be known of the topic before anything is read.
-struct Prepared {
-    /// What records are made for.
-    topic: Topic,
-    /// When the topic was created, seconds since 1970.
-    created_s: Option<u64>,
-    /// What it remembers of an earlier run.
-    memory: Memory,
-}
-
-async fn prepare(
-    datahub: &DataHub,
-    config: &Config,
-    store: &Store,
-    checkpoint: Option<Checkpoint>,
-    view: &View,
-) -> Result<Prepared, Failure> {
-    let delays = config.delivery.delays;
-    let found = topic::prepare(datahub, &config.datahub, delays, view).await?;
-    let topic = match found.schema {
-        TopicSchema::Blob => Topic::Blob,
-        TopicSchema::Tuple(fields) => {
-            let topic = fields::of(config, fields)?;
-            fields::prepare(config, &topic).await?;
-            Topic::Tuple(topic)
-        }
-    };
-    let created_s = found.created_s;
-    let mut memory = if config.datahub.resume_from_topic {
-        Memory::of_topic(
-            datahub,
-            created_s,
-            checkpoint,
-            delivery::PROBE_DELAY,
-            delays,
-            view,
-        )
-        .await?
-    } else {
-        Memory::of_file(checkpoint)
-    };
-    memory.add_dead_letters(store)?;
-    Ok(Prepared {
-        topic,
-        created_s,
-        memory,
-    })
 }
 
 /// Says why nothing goes on, once.

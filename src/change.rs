@@ -215,6 +215,8 @@ pub struct SourceMeta {
     pub server_id: u32,
     /// Commit time where the source gives it, else the event header's second; microseconds since 1970.
     pub ts_us: u64,
+    /// Whether it is handed on behind rows that were committed later: its table was parked.
+    pub late: bool,
 }
 
 /// One row change.

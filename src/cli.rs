@@ -64,8 +64,40 @@ pub enum Command {
         #[arg(long, value_name = "DB.TABLE")]
         table: Option<String>,
     },
+    /// Show parked tables, or say what the running collector should do with one
+    Tables {
+        #[command(subcommand)]
+        /// What
+        command: Tables,
+    },
     /// Ask a running collector on this machine whether it is alive; exit code 0 if it is
     Healthcheck,
+}
+
+/// What can be asked of parked tables: those whose rows wait because no known definition fits them.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Tables {
+    /// Print the parked tables and since where their rows wait
+    List,
+    /// Read a table's rows after all
+    Resume {
+        /// Which
+        #[arg(value_name = "DB.TABLE")]
+        table: String,
+        /// A file with the CREATE TABLE statement that the rows fit, `-` for standard input; for a table that the
+        /// server no longer has in that form
+        #[arg(long, value_name = "FILE")]
+        create: Option<PathBuf>,
+    },
+    /// Give up a table's rows that wait; its later rows flow again
+    Skip {
+        /// Which
+        #[arg(value_name = "DB.TABLE")]
+        table: String,
+        /// Why; kept in the audit file
+        #[arg(long, value_parser = said)]
+        reason: String,
+    },
 }
 
 /// Whom the tables are declared for.
@@ -75,6 +107,14 @@ pub enum Language {
     Flink,
     /// DataHub: the RecordSchema of a TUPLE topic each, as JSON
     Datahub,
+}
+
+/// Words, not only white space.
+fn said(text: &str) -> Result<String, &'static str> {
+    match text.trim() {
+        "" => Err("a reason has to be given"),
+        reason => Ok(reason.to_owned()),
+    }
 }
 
 impl Cli {

@@ -83,11 +83,23 @@ pub struct DatabaseConfig {
     pub connect_timeout: Duration,
     /// What a table with a column that cannot be relayed does (`TYPE_POLICY`).
     pub types: TypePolicy,
+    /// What a table whose rows no known definition fits does (`SCHEMA_POLICY`).
+    pub schemas: SchemaPolicy,
     /// Where to start without a checkpoint (`START_POSITION`).
     pub start: StartPosition,
     /// How often every captured table's definition is compared with the server's (`SCHEMA_CHECK_SECONDS`); zero for
     /// never.
     pub schema_check: Duration,
+}
+
+/// `SCHEMA_POLICY`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SchemaPolicy {
+    /// Pass over the rows of the table until it can be read; let all others flow.
+    #[default]
+    ParkTable,
+    /// Stop and wait for a person.
+    Halt,
 }
 
 /// `TYPE_POLICY`.

@@ -132,6 +132,7 @@ impl EncodeError {
 struct Pending {
     id: RecordId,
     hash_key: u128,
+    late: bool,
     end: usize,
 }
 
@@ -227,6 +228,7 @@ impl Encoder {
                 part,
             },
             hash_key,
+            late: meta.late,
             end: self.buffer.len(),
         });
     }
@@ -241,6 +243,7 @@ impl Encoder {
                         part: Part::Row(row.row),
                     },
                     hash_key,
+                    late: row.meta.late,
                     end: self.buffer.len(),
                 });
                 Ok(())
@@ -347,6 +350,7 @@ impl Encoder {
                 seq: self.next_seq,
                 id: pending.id,
                 hash_key: pending.hash_key,
+                late: pending.late,
                 layout: self.writer.layout(),
                 payload: payloads.slice(begin..pending.end),
             });

@@ -1,10 +1,12 @@
 //! The command: command line → configuration → logs and metrics → runtime → the relay → exit code.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cdc_collector::app::{self, ExitReason};
-use cdc_collector::cli::{Cli, Command, Language};
+use cdc_collector::app::{self, ExitReason, TablesCommand};
+use cdc_collector::cli::{Cli, Command, Language, Tables};
 use cdc_collector::config::{Config, Loaded, Raw, Sources};
 use cdc_collector::{http, telemetry};
 use clap::Parser as _;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Schema { language, table } => {
             with_config(&sources, |loaded| describe(loaded, language, table.as_deref()))
         }
+        Command::Tables { command } => with_config(&sources, |loaded| tables(&loaded.config, command)),
         Command::Healthcheck => match http::probe::live(Raw::gather(&sources).listen()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => fail(FAILED, &sentence),
@@ -102,6 +105,34 @@ fn describe(loaded: Loaded, language: Language, table: Option<&str>) -> ExitCode
             after_writing(write!(io::stdout(), "{}", description.text), ExitCode::SUCCESS)
         }
         Err(failure) => fail(FAILED, &app::sentence(&failure)),
+    }
+}
+
+fn tables(config: &Config, command: Tables) -> ExitCode {
+    let command = match command {
+        Tables::List => TablesCommand::List,
+        Tables::Resume { table, create } => match create.map(text_of).transpose() {
+            Ok(statement) => TablesCommand::Resume { table, statement },
+            Err(error) => return fail(FAILED, &format!("the statement cannot be read: {error}")),
+        },
+        Tables::Skip { table, reason } => TablesCommand::Skip { table, reason },
+    };
+    let done = match runtime() {
+        Ok(runtime) => runtime.block_on(app::tables(config, command)),
+        Err(error) => return fail(INTERNAL, &format!("the runtime did not start: {error}")),
+    };
+    match done {
+        Ok(text) => after_writing(write!(io::stdout(), "{text}"), ExitCode::SUCCESS),
+        Err(failure) => fail(FAILED, &app::sentence(&failure)),
+    }
+}
+
+/// The file's text, or that of standard input for `-`.
+fn text_of(file: PathBuf) -> io::Result<String> {
+    if file.as_os_str() == "-" {
+        io::read_to_string(io::stdin())
+    } else {
+        fs::read_to_string(file)
     }
 }
 

@@ -12,6 +12,8 @@ mod order;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::TableId;
+
 /// A source UUID (SID) as the binlog writes it: 16 raw bytes, printed in the usual 8-4-4-4-12 form.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
@@ -60,6 +62,18 @@ pub struct Position {
     pub file: FilePosition,
     /// Rows of the open transaction that lie before the point; `None` at a transaction boundary.
     pub open: Option<OpenTransaction>,
+    /// Tables whose rows before the point were not all handed on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<Parked>,
+}
+
+/// A table that could not be read: its rows from a point on are still to be handed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The table.
+    pub table: TableId,
+    /// Its first row that was not handed on lies behind this point. No table is parked there.
+    pub since: Position,
 }
 
 /// The kind of server at the other end; decides which statements and positions are possible.
@@ -321,7 +335,7 @@ impl FromStr for FilePosition {
 }
 
 impl fmt::Display for Position {
-    /// `gtid_set@file:pos`, then `+rows` inside a transaction: for logs and `/health`.
+    /// `gtid_set@file:pos`, then `+rows` inside a transaction and the parked tables: for logs and `/health`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(set) = &self.gtid_set {
             write!(f, "{set}@")?;
@@ -329,6 +343,9 @@ impl fmt::Display for Position {
         write!(f, "{}", self.file)?;
         if let Some(open) = &self.open {
             write!(f, "+{}", open.rows)?;
+        }
+        for parked in &self.parked {
+            write!(f, " without {} since {}", parked.table, parked.since)?;
         }
         Ok(())
     }

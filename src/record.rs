@@ -28,6 +28,8 @@ pub const ATTRIBUTE_ID: &str = "cdc.id";
 /// Attribute on the last record of a batch: everything at or before this position is in the topic.
 /// A [`Watermark`](crate::position::Watermark) as JSON.
 pub const ATTRIBUTE_WATERMARK: &str = "cdc.wm";
+/// Attribute, `true`, of a record that comes behind records of later transactions, because its table was parked.
+pub const ATTRIBUTE_LATE: &str = "cdc.late";
 /// Attribute that names the collector's group, so that several groups can share a topic.
 pub const ATTRIBUTE_GROUP: &str = "cdc.group";
 
@@ -117,6 +119,8 @@ pub struct Record {
     pub id: RecordId,
     /// MD5 of the partition key's text as a big-endian number: the hash key the service would use.
     pub hash_key: u128,
+    /// Whether records of later transactions came before it, because its table was parked.
+    pub late: bool,
     /// What the payload is.
     pub layout: Layout,
     /// The encoded envelope, e.g. a Debezium JSON object; or the fields of a TUPLE topic (`record/tuple.rs`).

@@ -14,6 +14,7 @@ pub mod feed;
 pub mod fingerprint;
 pub mod intake;
 pub mod opening;
+pub mod parked;
 pub mod preflight;
 pub mod refusal;
 pub mod rows;
@@ -33,21 +34,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
 use crate::change::ChangeEvent;
 use crate::config::{DatabaseConfig, RecordsConfig};
 use crate::position::{Position, ServerIdentity};
-use crate::retry::{Delays, Disposition, Failure};
+use crate::retry::{Delays, Disposition, Failure, Reason};
 use feed::Feed;
 use opening::Opened;
+use parked::{Order, Parking};
 use preflight::{ServerFacts, Severity};
 pub use schema::history::History;
 use schema::history::{Beginning, Fate};
 use status::Publisher;
 pub use status::{SourceState, SourceStatus};
-use streaming::Streaming;
+use streaming::{Streaming, Turn};
 use tables::Tables;
 use tally::Tally;
 use transaction::Tracker;
@@ -104,6 +106,8 @@ pub struct Source {
     feed: Option<Feed>,
     records: Arc<RecordsConfig>,
     state: State,
+    /// What people want done with parked tables.
+    orders: mpsc::Receiver<Order>,
     publisher: Publisher,
     tally: Tally,
     rng: fastrand::Rng,
@@ -136,6 +140,8 @@ impl Source {
             feed: None,
             records: Arc::default(),
             state: State::Idle,
+            // Closed: nobody has any.
+            orders: mpsc::channel(1).1,
             publisher: Publisher::new(status),
             tally: Tally::default(),
             rng: fastrand::Rng::new(),
@@ -152,6 +158,13 @@ impl Source {
         if !resume.with_history {
             self.learnt = None;
         }
+    }
+
+    /// Takes orders for parked tables from here.
+    #[must_use]
+    pub fn with_orders(mut self, orders: mpsc::Receiver<Order>) -> Self {
+        self.orders = orders;
+        self
     }
 
     /// Says what records are to hold: which are handed on beside the rows, and which columns need a look at the start.
@@ -191,8 +204,18 @@ impl Source {
                 State::Closed => std::future::pending().await,
                 State::Streaming(streaming) => match &mut self.feed {
                     Some(feed) => {
+                        if let Some(turn) = streaming.turn() {
+                            self.turn(&turn);
+                            continue;
+                        }
                         let outcome = streaming
-                            .step(&self.config, feed, &mut self.tally, &mut self.publisher)
+                            .step(
+                                &self.config,
+                                feed,
+                                &mut self.tally,
+                                &mut self.publisher,
+                                &mut self.orders,
+                            )
                             .await;
                         if streaming.made_progress() {
                             (self.attempts, self.denied) = (0, 0);
@@ -262,6 +285,38 @@ impl Source {
         self.tally.flush();
     }
 
+    /// Goes on elsewhere, with another stream.
+    fn turn(&mut self, turn: &Turn) {
+        let (Some(feed), Some((_, position))) = (&mut self.feed, &mut self.known) else {
+            return;
+        };
+        match turn {
+            Turn::Back(table) => {
+                if let Some(since) = feed.turn_back(table) {
+                    tracing::info!(%table, %since, "reading the rows of a parked table");
+                    *position = since;
+                }
+            }
+            Turn::GoOn { parked_again } => {
+                *position = feed.go_on(*parked_again);
+                tracing::info!(%position, "reading all tables again");
+            }
+        }
+        self.publisher.parked(feed);
+        let before = std::mem::replace(&mut self.state, State::Idle);
+        let (config, records, known) = (
+            Arc::clone(&self.config),
+            Arc::clone(&self.records),
+            self.known.clone(),
+        );
+        self.state = State::Opening(Box::pin(async move {
+            if let State::Streaming(streaming) = before {
+                streaming.close().await;
+            }
+            opening::open(config, records, known).await
+        }));
+    }
+
     fn open(&mut self) {
         if self.attempts == 0 {
             self.publisher.state(SourceState::Connecting);
@@ -284,9 +339,11 @@ impl Source {
         self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
         if self.feed.is_none() {
             let history = self.history(&opened.facts, &begin.position, resumed);
+            let parking = Parking::new(&begin.position.parked);
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
             let tables = Tables::new(history, self.config.types, opened.facts.left_out.clone())
                 .with_charsets(flavour, opened.charsets);
+            let tables = tables.with_parking(parking);
             let mut feed = Feed::new(tracker, self.config.tables.clone(), tables);
             feed.emit(self.records.emits);
             self.feed = Some(feed);
@@ -338,6 +395,7 @@ impl Source {
         };
         let after = match &failure.disposition {
             Disposition::Retry { after } => after.unwrap_or(Duration::ZERO),
+            Disposition::Halt { .. } if self.give_up(&failure.reason) => return Ok(()),
             Disposition::Halt { .. } => {
                 self.publisher.state(SourceState::Halted {
                     failure: failure.clone(),
@@ -367,6 +425,25 @@ impl Source {
         });
         self.state = State::Waiting(Box::pin(tokio::time::sleep_until(Instant::now() + delay)));
         Ok(())
+    }
+
+    /// Ends the reading of a parked table that cannot be read: the others may well be. Whether there was one.
+    fn give_up(&mut self, reason: &Reason) -> bool {
+        let Some(feed) = self.feed.as_mut().filter(|feed| feed.is_alone()) else {
+            return false;
+        };
+        tracing::warn!(
+            code = reason.code,
+            "the rows of a parked table cannot be read, all other tables flow: {}",
+            reason.message
+        );
+        let main = feed.give_up(reason);
+        self.publisher.parked(feed);
+        if let Some((_, position)) = &mut self.known {
+            *position = main;
+        }
+        self.state = State::Idle;
+        true
     }
 
     /// The two failures that are judged by how often they come: a refused password, and a wrong checksum.

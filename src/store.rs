@@ -18,8 +18,10 @@ use crate::record::{Layout, Record};
 use crate::retry::{Failure, Reason};
 
 mod document;
+mod orders;
 
 use document::{Defect, Form};
+pub use orders::{Answer, Order, Orders};
 
 const CHECKPOINT: Form = Form {
     magic: "cdc-collector checkpoint",
@@ -85,6 +87,8 @@ pub struct Store {
     checkpoint: PathBuf,
     schemas: PathBuf,
     dead_letters: PathBuf,
+    audit: PathBuf,
+    orders: Orders,
     /// Held open for its advisory lock: two collectors on one directory would overwrite each other.
     _lock: File,
 }
@@ -126,6 +130,8 @@ impl Store {
             checkpoint: dir.join(format!("{name}.checkpoint")),
             schemas: dir.join(format!("{name}.schemas")),
             dead_letters: dir.join(format!("{name}.dead-letters.jsonl")),
+            audit: dir.join(format!("{name}.audit.jsonl")),
+            orders: Orders::of(dir, &name),
             dir: dir.to_owned(),
             group: group.to_owned(),
             _lock: lock,
@@ -139,42 +145,7 @@ impl Store {
     /// # Errors
     /// A halt: the file cannot be read, is damaged, is of a newer format, or belongs to another group.
     pub fn read_checkpoint(&self) -> Result<Option<Checkpoint>, Failure> {
-        let path = self.checkpoint.display();
-        let checkpoint: Option<Checkpoint> = CHECKPOINT.read(&self.checkpoint).map_err(|defect| match defect {
-            Defect::Unreadable(e) => Failure::halt(
-                "checkpoint_unreadable",
-                format!("the checkpoint {path} cannot be read: {e}"),
-                "make the file readable for the collector's user",
-            ),
-            Defect::Newer(format) => Failure::halt(
-                "checkpoint_newer_format",
-                format!(
-                    "the checkpoint {path} has format {format}; this version reads up to {}",
-                    CHECKPOINT.format
-                ),
-                "run the version that wrote it, or a later one",
-            ),
-            Defect::Damaged(what) => Failure::halt(
-                "checkpoint_corrupt",
-                format!("the checkpoint {path} is damaged: {what}"),
-                "restore the file from a copy, or remove it and set START_POSITION to a position that you know \
-                 to be delivered",
-            ),
-        })?;
-        let Some(checkpoint) = checkpoint else {
-            return Ok(None);
-        };
-        if checkpoint.group != self.group {
-            return Err(Failure::halt(
-                "checkpoint_other_group",
-                format!(
-                    "the checkpoint {path} belongs to group {}, not {}",
-                    checkpoint.group, self.group
-                ),
-                "set DATAHUB_CONSUMER_GROUP to the checkpoint's group, or use another DATA_DIR",
-            ));
-        }
-        Ok(Some(checkpoint))
+        read_checkpoint(&self.checkpoint, &self.group)
     }
 
     /// Replaces the checkpoint and returns once it would survive a power cut. Blocks on the disk.
@@ -294,13 +265,36 @@ impl Store {
         })
     }
 
+    /// Appends a line to the audit file, of what a person decided, and returns once it would survive a power cut.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// Retryable, code `audit_write`: the line is not in the file.
+    pub fn append_audit(&self, line: &impl Serialize) -> Result<(), Failure> {
+        let body = serde_json::to_string(line).map_err(io::Error::other);
+        body.and_then(|body| self.append(&self.audit, &format!("{body}\n")))
+            .map_err(|e| {
+                let path = self.audit.display();
+                Failure::retry(
+                    "audit_write",
+                    format!("the audit file {path} cannot be written: {e}"),
+                )
+            })
+    }
+
+    /// What commands beside this collector ask of it.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
     fn append_line(&self, letter: &DeadLetter) -> io::Result<()> {
         let body = serde_json::to_string(letter).map_err(io::Error::other)?;
         let line = format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes()));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.dead_letters)?;
+        self.append(&self.dead_letters, &line)
+    }
+
+    fn append(&self, path: &Path, line: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
         let before = file.metadata()?.len();
         let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
         if written.is_err() {
@@ -358,6 +352,65 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn read_checkpoint(path: &Path, group: &str) -> Result<Option<Checkpoint>, Failure> {
+    let shown = path.display();
+    let checkpoint: Option<Checkpoint> = CHECKPOINT.read(path).map_err(|defect| match defect {
+        Defect::Unreadable(e) => Failure::halt(
+            "checkpoint_unreadable",
+            format!("the checkpoint {shown} cannot be read: {e}"),
+            "make the file readable for the collector's user",
+        ),
+        Defect::Newer(format) => Failure::halt(
+            "checkpoint_newer_format",
+            format!(
+                "the checkpoint {shown} has format {format}; this version reads up to {}",
+                CHECKPOINT.format
+            ),
+            "run the version that wrote it, or a later one",
+        ),
+        Defect::Damaged(what) => Failure::halt(
+            "checkpoint_corrupt",
+            format!("the checkpoint {shown} is damaged: {what}"),
+            "restore the file from a copy, or remove it and set START_POSITION to a position that you know \
+                 to be delivered",
+        ),
+    })?;
+    let Some(checkpoint) = checkpoint else {
+        return Ok(None);
+    };
+    if checkpoint.group != group {
+        return Err(Failure::halt(
+            "checkpoint_other_group",
+            format!(
+                "the checkpoint {shown} belongs to group {}, not {}",
+                checkpoint.group, group
+            ),
+            "set DATAHUB_CONSUMER_GROUP to the checkpoint's group, or use another DATA_DIR",
+        ));
+    }
+    Ok(Some(checkpoint))
+}
+
+/// The checkpoint of a group, whether or not a collector is at work on it.
+///
+/// # Errors
+/// As [`Store::read_checkpoint`].
+pub fn look(dir: &Path, group: &str) -> Result<Option<Checkpoint>, Failure> {
+    read_checkpoint(&dir.join(format!("{}.checkpoint", file_name(group))), group)
+}
+
+/// Where orders for a group's collector are left.
+pub fn orders(dir: &Path, group: &str) -> Orders {
+    Orders::of(dir, &file_name(group))
+}
+
+/// Whether a collector is at work on the group's files.
+pub fn is_held(dir: &Path, group: &str) -> bool {
+    let path = dir.join(format!("{}.lock", file_name(group)));
+    let lock = File::open(path).map(|file| file.try_lock_shared());
+    matches!(lock, Ok(Err(fs::TryLockError::WouldBlock)))
 }
 
 /// A group's name as a file name: what is not a letter, digit, `-` or `_` becomes `_`, and a checksum keeps

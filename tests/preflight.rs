@@ -33,6 +33,7 @@ fn config(server: &Server, login: Login) -> DatabaseConfig {
         heartbeat: Duration::from_secs(1),
         connect_timeout: TIMEOUT,
         types: TypePolicy::Halt,
+        schemas: cdc_collector::config::SchemaPolicy::Halt,
         start: StartPosition::Latest,
         schema_check: Duration::ZERO,
     }

@@ -22,6 +22,7 @@ use crate::http::status::{
 use crate::http::{Facts, SourceState as Link, State, Verdict};
 use crate::pipeline::{CallHealth, PipelineStatus, Tick};
 use crate::retry::{Failure, Reason};
+use crate::source::parked::TABLE_PARKED;
 use crate::source::{SourceState, SourceStatus};
 use crate::telemetry::metric::{self, label};
 
@@ -146,7 +147,7 @@ impl View {
         gauge!(metric::READY).set(f64::from(u8::from(status.verdict.ready)));
         let alarm = self.delivery.get().is_some_and(|d| d.status.borrow().core.alarm);
         gauge!(metric::ALARM).set(f64::from(u8::from(
-            alarm || status.verdict.status == State::Halted,
+            alarm || status.verdict.status == State::Halted || !self.source.borrow().parked.is_empty(),
         )));
         gauge!(metric::SOURCE_LAG_SECONDS).set(status.lag.source_seconds.unwrap_or(0.0));
         if let Some(bytes) = status.lag.behind_bytes {
@@ -232,6 +233,7 @@ impl View {
             alarm_attempts: self.alarm_attempts,
             oldest_unacked: delivery.and_then(|d| Some(self.moment(d.clock_start + d.core.oldest_unacked?))),
             max_unacked: self.max_unacked,
+            parked: parked(source),
             checkpoint_failures: delivery.map_or(0, |d| d.core.persist_failures),
             checkpoint_failure: delivery.and_then(|d| d.core.persist_failure.clone()),
             halted: self
@@ -336,7 +338,32 @@ fn source_component(source: &SourceStatus) -> Component {
     }
 }
 
+/// What is said of the parked tables.
+fn parked(source: &SourceStatus) -> Option<Reason> {
+    let first = source.parked.first()?;
+    let others = source.parked.len().saturating_sub(1);
+    let more = if others > 0 {
+        format!(", and {others} more")
+    } else {
+        String::new()
+    };
+    Some(Reason {
+        code: TABLE_PARKED,
+        message: format!(
+            "the rows of {} since {} wait ({} so far){more}, all other tables flow: {}",
+            first.table, first.since, first.rows, first.reason.message
+        ),
+    })
+}
+
 fn schema_component(source: &SourceStatus) -> Component {
+    if let Some(reason) = parked(source) {
+        return Component {
+            state: String::from("parked"),
+            progress_age_seconds: None,
+            last_error: last_error(&reason, Instant::now()),
+        };
+    }
     let alarm = source.schema_alarm.as_ref();
     Component {
         state: alarm.map_or("ok", |_| "in_doubt").to_owned(),

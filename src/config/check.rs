@@ -16,8 +16,8 @@ use super::problem::Problems;
 use super::reader::Reader;
 use super::{
     Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Emits, Envelope, LogFormat,
-    LoggingConfig, MonitoringConfig, PoisonPolicy, RecordsConfig, Secret, StartPosition, TlsConfig, TlsMode,
-    TupleNames, TypePolicy,
+    LoggingConfig, MonitoringConfig, PoisonPolicy, RecordsConfig, SchemaPolicy, Secret, StartPosition,
+    TlsConfig, TlsMode, TupleNames, TypePolicy,
 };
 use crate::retry::Delays;
 
@@ -120,6 +120,10 @@ impl Reader<'_> {
             types: match self.number("database.type_policy") {
                 0 => TypePolicy::Halt,
                 _ => TypePolicy::SkipTable,
+            },
+            schemas: match self.number("database.schema_policy") {
+                0 => SchemaPolicy::ParkTable,
+                _ => SchemaPolicy::Halt,
             },
             start: self
                 .parsed("database.start_position", start_position)

@@ -122,6 +122,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.server_id", "DATABASE_SERVER_ID", unset, Kind::Number(1, 4_294_967_295), "Replica id shown to the database, unique among its replicas; derived from consumer group, host and port if unset."),
     opt!("database.heartbeat_seconds", "DATABASE_HEARTBEAT_SECONDS", "10", Kind::Seconds(1, 15), "How often an idle database says that it is alive; three of them missed and the connection is given up."),
     opt!("database.connect_timeout_seconds", "DATABASE_CONNECT_TIMEOUT_SECONDS", "10", Kind::Seconds(1, 60), "Limit for connecting, and for each query."),
+    opt!("database.schema_policy", "SCHEMA_POLICY", "park_table", Kind::Choice(&["park_table", "halt"]), "What a table whose rows no known definition fits does: wait while all others flow, or stop the relay."),
     opt!("database.type_policy", "TYPE_POLICY", "halt", Kind::Choice(&["halt", "skip_table"]), "What a captured table with a column that cannot be relayed does: stop, or be left out."),
     opt!("database.start_position", "START_POSITION", "latest", Kind::Text, "Where to start without a checkpoint: `latest`, `earliest`, `gtid:<set>`, `file:<name>:<pos>`, `timestamp:<RFC 3339>`."),
     opt!("database.schema_check_seconds", "SCHEMA_CHECK_SECONDS", "60", Kind::Seconds(0, 86_400), "How often every captured table's definition is compared with the server's, to find changes that the binlog does not announce; 0 for never."),

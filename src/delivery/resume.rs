@@ -92,6 +92,7 @@ mod tests {
                 gtid_set: None,
                 file: file.parse::<FilePosition>().unwrap(),
                 open: None,
+                parked: Vec::new(),
             },
             server: ServerIdentity {
                 flavour: Flavour::MariaDb,

@@ -47,6 +47,7 @@ fn position(pos: u64) -> Position {
             pos,
         },
         open: None,
+        parked: Vec::new(),
     }
 }
 
@@ -59,6 +60,7 @@ fn chunk(first: u64, behind: u64) -> Chunk {
             part: Part::Row(seq),
         },
         hash_key: 0,
+        late: false,
         layout: Layout::Blob,
         payload: Bytes::from_static(&[0; 100]),
     };

@@ -20,6 +20,7 @@ fn end() -> Position {
             pos: 4,
         },
         open: None,
+        parked: Vec::new(),
     }
 }
 
@@ -59,6 +60,7 @@ fn meta(pos: u64) -> SourceMeta {
         pos,
         server_id: 3,
         ts_us: 1_700_000_000_123_456,
+        late: false,
     }
 }
 

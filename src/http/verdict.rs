@@ -110,6 +110,8 @@ pub struct Facts {
     pub oldest_unacked: Option<Duration>,
     /// So old it may become (`READY_MAX_UNACKED_SECONDS`).
     pub max_unacked: Duration,
+    /// Why a table's rows are passed over for now, if one's are.
+    pub parked: Option<Reason>,
     /// Consecutive failures to write the checkpoint.
     pub checkpoint_failures: u32,
     /// The last of them.
@@ -212,6 +214,7 @@ impl Facts {
             .or_else(|| self.checkpoint_trouble())
             .or_else(|| self.unsettled())
             .or_else(|| self.passing_trouble())
+            .or_else(|| self.parked_table())
             .unwrap_or_else(|| {
                 let summary = match self.oldest_unacked {
                     Some(_) => "rows are on their way",
@@ -327,6 +330,16 @@ impl Facts {
             Verdict::unready(State::Degraded, "stalled", summary)
                 .remedy("check how DataHub answers, and whether the topic has enough shards for the load")
         })
+    }
+
+    /// All other tables flow: a probe that failed would help nobody, but a person has to look.
+    fn parked_table(&self) -> Option<Verdict> {
+        let reason = self.parked.as_ref()?;
+        let verdict = Verdict::ready(State::Degraded, reason.code, reason.message.clone());
+        Some(verdict.remedy(
+            "grant SELECT on the table if it lacks; `cdc-collector tables resume <db.table> --create <file>` reads its \
+             rows with the definition that they were written with, `cdc-collector tables skip` gives them up",
+        ))
     }
 
     /// What may be over before anybody has to know, but shows.

@@ -19,8 +19,27 @@ impl FilePosition {
 }
 
 impl Position {
-    /// Which of two points of one history comes first; `None` where that cannot be told.
+    /// Which of two points of one history comes first; `None` where that cannot be told. Where they are the same, the
+    /// one with more rows of parked tables before it comes later.
     pub fn order(&self, other: &Self) -> Option<Ordering> {
+        Some(
+            self.order_of_reading(other)?
+                .then_with(|| self.order_of_parked(other)),
+        )
+    }
+
+    /// Fewer parked tables are further, and so is a table whose rows are missing from a later point on.
+    fn order_of_parked(&self, other: &Self) -> Ordering {
+        let by_table = self.parked.iter().filter_map(|mine| {
+            let theirs = other.parked.iter().find(|theirs| theirs.table == mine.table)?;
+            mine.since.order_of_reading(&theirs.since)
+        });
+        let furthest = by_table.fold(Ordering::Equal, Ordering::then);
+        other.parked.len().cmp(&self.parked.len()).then(furthest)
+    }
+
+    /// As [`Position::order`], by what was read.
+    fn order_of_reading(&self, other: &Self) -> Option<Ordering> {
         let rows = |position: &Self| position.open.as_ref().map_or(0, |open| open.rows);
         match (&self.gtid_set, &other.gtid_set) {
             (Some(mine), Some(theirs)) if mine == theirs => {
@@ -74,6 +93,7 @@ mod tests {
                 rows,
                 fingerprint: 0,
             }),
+            parked: Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::control::unreadable;
 use super::wire::limits;
 use crate::position::{Position, Watermark};
 use crate::record::{
-    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, Part, RecordId, ShardId, TailRecord,
+    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Part, RecordId, ShardId, TailRecord,
 };
 use crate::retry::Failure;
 
@@ -52,7 +52,9 @@ impl DataHub {
 
     /// The ids of the group's records in the shard that lie behind `position`, newest first.
     ///
-    /// The shard's records are in the binlog's order, so the first one that is not behind it ends the search.
+    /// The shard's records are in the binlog's order, so the first one that is not behind it ends the search. Late
+    /// ones, of a table that was parked, are not: they were stored behind all that the position speaks of, or it
+    /// covers them.
     ///
     /// # Errors
     /// As [`DataHub::trace`].
@@ -74,7 +76,8 @@ impl DataHub {
                     Part::Row(row) => Some(row),
                     Part::Begin | Part::End | Part::Definition(_) => None,
                 };
-                if position.covers(&id.transaction, row) {
+                let late = record.attributes.contains_key(ATTRIBUTE_LATE);
+                if !late && position.covers(&id.transaction, row) {
                     return Ok(stored);
                 }
                 // A transaction's records come in a row, and share its name.

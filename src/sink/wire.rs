@@ -7,7 +7,9 @@
 pub mod answer;
 pub mod compress;
 
-use crate::record::{ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, Batch, Part, Record};
+use crate::record::{
+    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Batch, Part, Record,
+};
 use crate::retry::{Disposition, Failure, Reason};
 
 /// What the service takes at most.
@@ -61,19 +63,13 @@ pub fn put_body(
     for (index, record) in batch.records.iter().enumerate() {
         write_id(&mut id, record);
         let before = body.len();
-        let plain = [(ATTRIBUTE_ID, id.as_str()), (ATTRIBUTE_GROUP, group)];
-        let fields = record.fields();
-        match batch.watermark.as_deref().filter(|_| index == last) {
-            Some(watermark) => {
-                let [first, second] = plain;
-                let marked = [first, second, (ATTRIBUTE_WATERMARK, watermark)];
-                write_entry(&mut body, shard, &marked, fields.clone());
-                if body.len() > limits::BODY_BYTES {
-                    body.truncate(before);
-                    write_entry(&mut body, shard, &plain, fields);
-                }
-            }
-            None => write_entry(&mut body, shard, &plain, fields),
+        let watermark = batch.watermark.as_deref().filter(|_| index == last);
+        let attributes = Attributes::of(record, &id, group, watermark);
+        write_entry(&mut body, shard, attributes.list(), record.fields());
+        if watermark.is_some() && body.len() > limits::BODY_BYTES {
+            body.truncate(before);
+            let plain = Attributes::of(record, &id, group, None);
+            write_entry(&mut body, shard, plain.list(), record.fields());
         }
         if body.len() > limits::BODY_BYTES {
             return Err(too_large(batch, group, shard));
@@ -93,8 +89,36 @@ pub fn record_bytes(record: &Record, group: &str) -> usize {
 fn entry_bytes(record: &Record, group: &str, shard: Option<&str>) -> usize {
     let mut id = String::new();
     write_id(&mut id, record);
-    let attributes = [(ATTRIBUTE_ID, id.as_str()), (ATTRIBUTE_GROUP, group)];
-    delimited(entry_len(shard, &attributes, record.fields()))
+    let attributes = Attributes::of(record, &id, group, None);
+    delimited(entry_len(shard, attributes.list(), record.fields()))
+}
+
+/// A record's attributes, in the order in which they are written.
+struct Attributes<'a> {
+    pairs: [(&'a str, &'a str); 4],
+    len: usize,
+}
+
+impl<'a> Attributes<'a> {
+    fn of(record: &Record, id: &'a str, group: &'a str, watermark: Option<&'a str>) -> Self {
+        let late = record.late.then_some((ATTRIBUTE_LATE, "true"));
+        let watermark = watermark.map(|text| (ATTRIBUTE_WATERMARK, text));
+        let always = [(ATTRIBUTE_ID, id), (ATTRIBUTE_GROUP, group)];
+        let mut attributes = Self {
+            pairs: [("", ""); 4],
+            len: 0,
+        };
+        let all = always.into_iter().chain(late).chain(watermark);
+        for (place, pair) in attributes.pairs.iter_mut().zip(all) {
+            *place = pair;
+            attributes.len += 1;
+        }
+        attributes
+    }
+
+    fn list(&self) -> &[(&'a str, &'a str)] {
+        self.pairs.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// The framed body of a get.

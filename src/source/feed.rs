@@ -4,6 +4,8 @@
 //! (I7), and refuses rows that it cannot read with certainty (I6).
 
 mod marks;
+mod parking;
+mod refusals;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use crate::source::schema::history::{History, Point, Touch};
 use crate::source::tables::{Doubt, Mapped, Need, Statement, Tables};
 use crate::source::transaction::{Act, Tracker};
 use marks::Marks;
+use parking::pass_over;
+use refusals::{prepared_only, rows_of, undecodable, unmapped};
 
 /// What an event led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub enum Fed {
     Needs(TableId),
     /// Rows follow of a ghost table, for the first time: they are left out.
     Ghost(TableId),
+    /// The rows of the parked table are handed on, up to where all others are: see [`Feed::go_on`].
+    Returned,
     /// Definitions changed.
     Definition {
         /// How.
@@ -76,6 +82,8 @@ const NO_TABLE: u64 = 0x00ff_ffff;
 #[derive(Debug)]
 pub struct Feed {
     tracker: Tracker,
+    /// Where all tables are, while a parked one is read alone.
+    main: Option<Tracker>,
     tables: Tables,
     filter: TableFilter,
     /// Whether the transaction is a statement that is told twice.
@@ -83,14 +91,6 @@ pub struct Feed {
     pending: Option<Pending>,
     meta: SourceMeta,
     marks: Marks,
-}
-
-fn undecodable(error: &DecodeError, what: &str, place: &str) -> Failure {
-    Failure::halt(
-        "row_undecodable",
-        format!("{what} at {place} cannot be read: {error}"),
-        "do what the message says, then restart from a position behind the event; otherwise report it with the event (mysqlbinlog --hexdump)",
-    )
 }
 
 /// The rows of an event.
@@ -145,33 +145,12 @@ fn behind(tracker: &Tracker) -> Point<'_> {
     }
 }
 
-fn rows_of(mapped: &Mapped) -> String {
-    format!("a rows event of table {}", mapped.map.id)
-}
-
-fn unmapped(table_id: u64, at: &At) -> Failure {
-    Failure::halt(
-        "table_map_missing",
-        format!("the rows event at {at} refers to table id {table_id}, which its statement did not name"),
-        "restart from a position at the beginning of a transaction (START_POSITION)",
-    )
-}
-
-/// An XA transaction is logged when it is prepared; whether it is committed stands elsewhere in the binlog.
-fn prepared_only(transaction: &str, table: &TableId) -> Failure {
-    Failure::halt(
-        "xa_transaction",
-        format!("the XA transaction {transaction} changes {table}: its rows may still be rolled back"),
-        "change captured tables in ordinary transactions, or leave the table out with DATABASE_TABLES; then restart \
-         from a position behind it",
-    )
-}
-
 impl Feed {
     /// Starts where `tracker` does.
     pub fn new(tracker: Tracker, filter: TableFilter, tables: Tables) -> Self {
         Self {
             tracker,
+            main: None,
             tables,
             filter,
             in_phases: false,
@@ -183,6 +162,7 @@ impl Feed {
                 pos: 0,
                 server_id: 0,
                 ts_us: 0,
+                late: false,
             },
             marks: Marks::default(),
         }
@@ -202,11 +182,6 @@ impl Feed {
     pub fn place(&self) -> String {
         let (file, pos) = self.tracker.event_at();
         format!("{file}:{pos}")
-    }
-
-    /// The point behind everything handed on.
-    pub fn position(&self) -> Position {
-        self.tracker.position()
     }
 
     /// The stream was cut: what was begun is expected again. Returns the point to start the next stream at.
@@ -250,7 +225,7 @@ impl Feed {
                 ..
             }
         );
-        let place = if defines {
+        let place = if defines && self.main.is_none() {
             self.marks.place(&mut self.tracker)
         } else {
             None
@@ -262,6 +237,9 @@ impl Feed {
             .tracker
             .observe(header, &meaning, |db| self.filter.touches(db))?;
         self.marks.ended(header, &mut self.tracker);
+        if self.has_returned() {
+            return Ok(Fed::Returned);
+        }
         Ok(match act {
             Act::Quiet => Fed::Quiet,
             Act::Boundary => Fed::Boundary,
@@ -390,6 +368,16 @@ impl Feed {
                 open.verify()?;
             }
         }
+        if mapped.passed_over {
+            let unseen = pass_over(open, rows, done == 0, event.operation, &mapped.map.id);
+            let passed = unseen.map_err(|error| undecodable(&error, &rows_of(mapped), &at.to_string()))?;
+            let id = mapped.map.id.clone();
+            self.tables.passed(&id, passed);
+            if event.ends_statement {
+                self.tables.end_statement();
+            }
+            return Ok(Fed::Quiet);
+        }
         let left = rows.next().is_some();
         if !Arc::ptr_eq(&self.meta.transaction, &open.id) {
             self.meta.transaction = Arc::clone(&open.id);
@@ -399,6 +387,7 @@ impl Feed {
         self.meta.file = at.file;
         self.meta.pos = at.pos;
         self.meta.server_id = header.server_id;
+        self.meta.late = self.main.is_some();
         if left {
             self.pending = Some(Pending {
                 done,
@@ -444,7 +433,8 @@ impl Feed {
             if passed <= pending.done {
                 continue;
             }
-            let counted = self.marks.emits.transactions && mapped.schema.is_some();
+            // A table that is read alone comes later than its transactions were told of.
+            let counted = self.marks.emits.transactions && mapped.schema.is_some() && self.main.is_none();
             if counted && open.captured.is_empty() {
                 f(ChangeEvent::Mark(Mark::Begin { meta }))?;
             }

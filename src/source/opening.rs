@@ -187,6 +187,7 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
         gtid_set,
         file: file.clone(),
         open: None,
+        parked: Vec::new(),
     };
     let begin = |position, adopt_previous, not_before| Begin {
         position,

@@ -84,6 +84,13 @@ pub enum Misfit {
 }
 
 impl Misfit {
+    /// What does not fit, as one sentence.
+    pub fn columns(&self) -> String {
+        match self {
+            Self::Contradiction(columns) | Self::Unsupported(columns) => columns.join(", "),
+        }
+    }
+
     /// The halt that names the table and its columns.
     pub fn into_failure(self, id: &TableId, place: &str) -> Failure {
         match self {

@@ -11,6 +11,7 @@ use crate::position::{FilePosition, Position, ServerIdentity};
 use crate::retry::{Failure, Reason};
 use crate::source::asking::bytes_behind;
 use crate::source::feed::Feed;
+use crate::source::parked::Shown;
 use crate::source::preflight::ServerFacts;
 use crate::source::tally::Tally;
 
@@ -75,6 +76,8 @@ pub struct SourceStatus {
     pub stray_rows: u64,
     /// The last doubt about the names that rows were relayed under, and when it arose.
     pub schema_alarm: Option<(Reason, Instant)>,
+    /// Tables whose rows are passed over for now.
+    pub parked: Vec<Shown>,
 }
 
 impl SourceStatus {
@@ -98,6 +101,7 @@ impl SourceStatus {
             before_start: 0,
             stray_rows: 0,
             schema_alarm: None,
+            parked: Vec::new(),
         }
     }
 }
@@ -186,6 +190,9 @@ impl Publisher {
         let (file, pos) = tracker.read_to();
         let behind = bytes_behind(&self.files, file, pos);
         let left_out = tracker.left_out();
+        if !feed.tables().parking().is_empty() {
+            self.parked(feed);
+        }
         self.sender.send_modify(|status| {
             status.last_received = Some(now);
             status.position = position;
@@ -205,6 +212,13 @@ impl Publisher {
         tracing::warn!(code = reason.code, "{}", reason.message);
         self.sender
             .send_modify(|status| status.schema_alarm = Some((reason, Instant::now())));
+    }
+
+    /// A table was parked, or can be read again.
+    pub(super) fn parked(&mut self, feed: &Feed) {
+        let parked = feed.tables().parking().shown();
+        Tally::parked(&parked);
+        self.sender.send_modify(|status| status.parked = parked);
     }
 
     /// The server named the end of its binlog.

@@ -1,29 +1,38 @@
 //! A dump that runs: event after event into the feed, definitions fetched when the feed asks for them.
 
+mod alarms;
+mod parking;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use mysql_async::{BinlogStream, Conn};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::change::{ChangeEvent, TableId};
 use crate::config::DatabaseConfig;
 use crate::position::{FilePosition, Flavour};
-use crate::retry::{Failure, Reason};
+use crate::retry::Failure;
 use crate::source::Step;
 use crate::source::asking::{Asking, Told, bytes_behind};
 use crate::source::audit::{Audit, Finding, pause};
 use crate::source::decode::{Header, kind};
 use crate::source::feed::{Fed, Feed};
 use crate::source::intake::{Intake, Taken};
+use crate::source::parked::Order;
 use crate::source::schema::{LEFT_OUT_REMEDY, TABLE_LEFT_OUT};
 use crate::source::status::Publisher;
-use crate::source::tables::{self, Doubt};
+use crate::source::tables;
 use crate::source::tally::Tally;
+use alarms::{read_late, unannounced};
 
 /// How long after a definition that does not help the server is asked again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How often the server is asked whether a parked table can be read now.
+const PARKED_PERIOD: Duration = Duration::from_secs(10);
 
 /// How often the server is asked where its binlog ends.
 const HEAD_PERIOD: Duration = Duration::from_secs(10);
@@ -46,6 +55,26 @@ pub struct Streaming {
     progress: bool,
     /// Whether the start may be saved before anything was read from there.
     proven: bool,
+    /// The parked table that the server is being asked about.
+    considering: Option<TableId>,
+    considered: Option<TableId>,
+    next_parked: Instant,
+    /// What is to be done with a parked table at the next boundary.
+    order: Option<Order>,
+    /// Where reading has to go on, with another stream.
+    turn: Option<Turn>,
+}
+
+/// Why another stream is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// To read a parked table alone, from its first row.
+    Back(TableId),
+    /// To read all tables again; `parked_again` says whether the one before has to wait once more.
+    GoOn {
+        /// A row of it still cannot be read.
+        parked_again: bool,
+    },
 }
 
 /// A definition that the next event has to wait for.
@@ -81,7 +110,17 @@ impl Streaming {
             compared: None,
             next_look: Instant::now() + schema_check,
             progress: false,
+            considering: None,
+            considered: None,
+            next_parked: Instant::now(),
+            order: None,
+            turn: None,
         }
+    }
+
+    /// Whether another stream is needed, and why. Nothing waits to be handed on then.
+    pub fn turn(&mut self) -> Option<Turn> {
+        self.turn.take()
     }
 
     /// Whether the server has sent more than the introduction of a dump.
@@ -99,6 +138,7 @@ impl Streaming {
         feed: &mut Feed,
         tally: &mut Tally,
         publisher: &mut Publisher,
+        orders: &mut mpsc::Receiver<Order>,
     ) -> Result<Step, Failure> {
         loop {
             if feed.has_rows() {
@@ -107,8 +147,18 @@ impl Streaming {
             if let Some(step) = self.then.take() {
                 return Ok(step);
             }
+            if self.turn.is_some() {
+                return Ok(Step::Boundary);
+            }
             if self.needs.is_some() {
-                self.define(config, feed).await?;
+                self.define(config, feed, publisher).await?;
+                continue;
+            }
+            if self.order.is_some() {
+                self.obey(feed, publisher);
+            }
+            if let Some(table) = feed.hope() {
+                self.turn = Some(Turn::Back(table.clone()));
                 continue;
             }
             let taken = match self.intake.arrived() {
@@ -116,13 +166,14 @@ impl Streaming {
                     if publisher.is_due() {
                         publisher.received(feed, tally);
                         self.ask(config, feed);
+                        self.order = self.order.take().or_else(|| orders.try_recv().ok());
                         if let Some(told) = self.asking.answer().now_or_never() {
                             self.told(told, feed, publisher);
                         }
                     }
                     taken
                 }
-                None => match self.wait(config, feed, tally, publisher).await {
+                None => match self.wait(config, feed, tally, publisher, orders).await {
                     Some(taken) => taken,
                     None => continue,
                 },
@@ -156,6 +207,10 @@ impl Streaming {
             Fed::Rows => {
                 self.event = Some(taken);
                 Some(Step::Rows)
+            }
+            Fed::Returned => {
+                self.turn = Some(Turn::GoOn { parked_again: false });
+                None
             }
             Fed::Ghost(table) => {
                 tracing::info!(%table, "left out: a copy that a schema change tool makes of a captured table (CAPTURE_GHOST_TABLES)");
@@ -199,6 +254,9 @@ impl Streaming {
         if now >= self.next_head {
             self.next_head = now + HEAD_PERIOD;
             self.asking.files(config);
+        } else if now >= self.next_parked && self.ask_of_parked(config, feed) {
+            let often = config.schema_check.is_zero() || config.schema_check > PARKED_PERIOD;
+            self.next_parked = now + if often { PARKED_PERIOD } else { config.schema_check };
         } else if !config.schema_check.is_zero() && now >= self.next_look {
             let tables = feed.tables();
             self.next_look = now + pause(config.schema_check, tables.count());
@@ -213,6 +271,7 @@ impl Streaming {
     /// Takes the answer to a question that nothing waits for.
     fn told(&mut self, told: Result<Told, Failure>, feed: &mut Feed, publisher: &mut Publisher) {
         let comparing = self.comparing.take();
+        let considering = self.considering.take();
         match told {
             Ok(Told::Files(files)) => {
                 let (file, pos) = feed.tracker().read_to();
@@ -223,6 +282,10 @@ impl Streaming {
                 }
             }
             Ok(Told::Definition { definition, .. }) => {
+                if let Some(id) = considering {
+                    feed.consider(&id, definition.as_ref());
+                    return;
+                }
                 let Some(id) = comparing else { return };
                 let (file, pos) = feed.tracker().read_to();
                 let file = file.to_owned();
@@ -252,6 +315,7 @@ impl Streaming {
         feed: &mut Feed,
         tally: &mut Tally,
         publisher: &mut Publisher,
+        orders: &mut mpsc::Receiver<Order>,
     ) -> Option<Result<Taken, Failure>> {
         let now = Instant::now();
         self.ask(config, feed);
@@ -278,11 +342,20 @@ impl Streaming {
                 self.told(told, feed, publisher);
                 None
             }
+            Some(order) = orders.recv(), if self.order.is_none() => {
+                self.order = Some(order);
+                None
+            }
         }
     }
 
     /// Fetches the definition that the feed needs.
-    async fn define(&mut self, config: &Arc<DatabaseConfig>, feed: &mut Feed) -> Result<(), Failure> {
+    async fn define(
+        &mut self,
+        config: &Arc<DatabaseConfig>,
+        feed: &mut Feed,
+        publisher: &mut Publisher,
+    ) -> Result<(), Failure> {
         let Some(needs) = &mut self.needs else {
             return Ok(());
         };
@@ -292,6 +365,7 @@ impl Streaming {
                 // The answer to another question; it comes again in a while.
                 drop(self.asking.answer().await);
                 self.comparing = None;
+                self.considering = None;
             }
             self.asking.definition(config, needs.id.clone());
             needs.asked = true;
@@ -317,7 +391,7 @@ impl Streaming {
                 tracing::info!(table = %needs.id, at = feed.place(), "read with the definition from before: {}", failure.reason.message);
                 self.needs = None;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => self.park(config, feed, publisher, failure)?,
         }
         Ok(())
     }
@@ -342,37 +416,6 @@ impl Streaming {
     pub async fn close(mut self) {
         self.asking.close().await;
         self.intake.close().await;
-    }
-}
-
-fn read_late(doubt: &Doubt, feed: &Feed) -> Reason {
-    Reason {
-        code: "schema_read_late",
-        message: format!(
-            "table {} was changed at {}, and the definition that its rows since {} were read with was asked for after \
-             that: names, labels or signs in those records may be the newer ones; compare them with the database",
-            doubt.id,
-            feed.place(),
-            doubt.since.file
-        ),
-    }
-}
-
-fn unannounced(
-    id: &TableId,
-    agreed: Option<&FilePosition>,
-    read_to: &FilePosition,
-    what: &[String],
-) -> Reason {
-    let since = agreed.map_or_else(|| String::from("the start"), ToString::to_string);
-    Reason {
-        code: "schema_changed_silently",
-        message: format!(
-            "table {id} was changed without a statement in the binlog: {}; rows from {read_to} on are read with the \
-             new definition, those between {since} and {read_to} were relayed with the old one and cannot be told \
-             apart: compare them with the database",
-            what.join(", ")
-        ),
     }
 }
 

@@ -7,21 +7,25 @@
 //!
 //! A schema stays the same `Arc` while nothing changed: whoever compiles it may cache by pointer.
 
+mod naming;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::change::{DefinitionObject, TableId, TableSchema};
+use crate::change::{TableId, TableSchema};
 use crate::config::TypePolicy;
 use crate::config::filter::TableFilter;
 use crate::position::{Flavour, Position};
-use crate::retry::Failure;
-use crate::source::decode::statement::{Token, Tokens, target};
+use crate::retry::{Failure, Reason};
+use crate::source::parked::Parking;
 use crate::source::rows::{DecodeError, TableMap};
 use crate::source::schema::derive::{self, Derived, Scene};
 use crate::source::schema::history::{Found, History, Point, Touch, Version};
 use crate::source::schema::{Misfit, TableDefinition, build, left_out};
+pub use naming::Statement;
+use naming::{created, database, is_namesake, may_name};
 
 /// Most table maps kept between statements: they are only a short cut for tables that come again.
 const MAX_MAPS: usize = 1024;
@@ -48,6 +52,7 @@ pub struct Tables {
     /// Tables that were said to be left out, as `db.table`.
     left_out: BTreeSet<String>,
     notice: Option<String>,
+    parking: Parking,
 }
 
 /// A table map, and the schema that was checked against it.
@@ -55,8 +60,10 @@ pub struct Tables {
 pub struct Mapped {
     /// The table map.
     pub map: TableMap,
-    /// `None` for a table that is not captured.
+    /// `None` for a table that is not captured, or is passed over.
     pub schema: Option<Arc<TableSchema>>,
+    /// Whether its rows are none of this reading's business: see [`Parking`].
+    pub passed_over: bool,
     body: Vec<u8>,
     statement: u64,
 }
@@ -78,23 +85,6 @@ pub enum Need {
     Definition(TableId),
     /// Nothing; but that this ghost table is left out has to be said once.
     Mention(TableId),
-}
-
-/// A statement that changed definitions.
-#[derive(Clone, Copy, Debug)]
-pub struct Statement<'a> {
-    /// Its text.
-    pub text: &'a [u8],
-    /// The session's database.
-    pub db: &'a str,
-    /// Where its event begins.
-    pub begins: Point<'a>,
-    /// Where its event ends.
-    pub ends: Point<'a>,
-    /// When it was done, seconds since 1970 by the server's clock.
-    pub executed: u64,
-    /// Whether it is told twice, where it begins and where it ends: rows of both shapes lie between.
-    pub in_phases: bool,
 }
 
 /// A definition that may have been too new for the rows that were read with it: the server was asked after a
@@ -138,6 +128,45 @@ impl Tables {
         self
     }
 
+    /// Tables that are parked already.
+    #[must_use]
+    pub fn with_parking(mut self, parking: Parking) -> Self {
+        self.parking = parking;
+        self
+    }
+
+    /// The parked tables.
+    pub fn parking(&self) -> &Parking {
+        &self.parking
+    }
+
+    /// The parked tables, to change.
+    pub fn parking_mut(&mut self) -> &mut Parking {
+        &mut self.parking
+    }
+
+    /// Rows of a table were passed over.
+    pub fn passed(&mut self, id: &TableId, rows: u64) {
+        self.parking.passed(id, rows);
+    }
+
+    /// Parks the table that a definition is wanted for; its rows behind `since` are passed over. Returns which.
+    pub fn park(&mut self, since: Position, reason: Reason) -> Option<TableId> {
+        let (body, map) = self.wanted.take()?;
+        let id = map.id.clone();
+        self.maps.retain(|_, mapped| mapped.map.id != id);
+        self.parking.park(map.clone(), since, reason);
+        self.pass_over(body, map);
+        Some(id)
+    }
+
+    /// What lies before `read_to` is read again: there the history decides.
+    pub fn turn_back(&mut self, read_to: &Position) {
+        self.new_file();
+        self.history.cover(read_to);
+        self.replays = true;
+    }
+
     /// A new file or stream: the ids of its tables start from nothing.
     pub fn new_file(&mut self) {
         self.maps.clear();
@@ -166,16 +195,24 @@ impl Tables {
             return Ok(Need::Nothing);
         }
         let map = TableMap::parse(body)?;
+        if self.parking.passes_over(&map.id) {
+            self.pass_over(body.to_vec(), map);
+            return Ok(Need::Nothing);
+        }
         if !filter.captures(&map.id.db, &map.id.table) {
             let id = map.id.clone();
             self.put(body.to_vec(), map, None);
             let ghost = filter.is_ghost(&id.db, &id.table) && self.met_ghost(&id);
             return Ok(if ghost { Need::Mention(id) } else { Need::Nothing });
         }
-        let (found, learnt) = match self.history.find(&map.id, at) {
-            Found::Held(definition) => (Some(definition), None),
-            Found::Later(definition, read_at) => (Some(definition), Some(read_at)),
-            Found::Nothing => (None, None),
+        let (found, learnt) = match (self.parking.supplied(&map.id), self.history.find(&map.id, at)) {
+            // Only as far as it fits: behind the next change it is no longer what was meant.
+            (Some(definition), _) if build(definition, &map).is_ok() => {
+                (Some(Arc::clone(definition)), Some(0))
+            }
+            (_, Found::Held(definition)) => (Some(definition), None),
+            (_, Found::Later(definition, read_at)) => (Some(definition), Some(read_at)),
+            (_, Found::Nothing) => (None, None),
         };
         if let Some(definition) = found
             // The same table under a new id, or another width of it that the definition still covers.
@@ -210,10 +247,19 @@ impl Tables {
             Mapped {
                 map,
                 schema,
+                passed_over: false,
                 body,
                 statement,
             },
         );
+    }
+
+    fn pass_over(&mut self, body: Vec<u8>, map: TableMap) {
+        let id = map.table_id;
+        self.put(body, map, None);
+        if let Some(mapped) = self.maps.get_mut(&id) {
+            mapped.passed_over = true;
+        }
     }
 
     fn accept(&mut self, body: Vec<u8>, map: TableMap, schema: TableSchema) {
@@ -327,7 +373,10 @@ impl Tables {
             (None, None, Some(db)) => id.db.eq_ignore_ascii_case(db),
             (None, None, None) => may_name(&text, &id.table),
         };
-        let named: Vec<TableId> = self.history.tables().filter(concerns).cloned().collect();
+        let alone = self.parking.alone().cloned();
+        let read = |id: &&TableId| alone.as_ref().is_none_or(|alone| alone == *id);
+        let tables = self.history.tables().filter(read);
+        let named: Vec<TableId> = tables.filter(concerns).cloned().collect();
         let mut doubts = Vec::new();
         for id in named {
             let Some(held) = self.forget(&id, at, touch) else {
@@ -346,6 +395,7 @@ impl Tables {
         for (id, definition) in derived {
             if let Some(definition) = definition
                 && filter.touches(&id.db)
+                && alone.as_ref().is_none_or(|alone| *alone == id)
             {
                 self.learn(&id, at, &Arc::new(definition), read_at);
                 self.maps.clear();
@@ -354,10 +404,32 @@ impl Tables {
         doubts
     }
 
+    /// What a CREATE TABLE statement makes of a table.
+    ///
+    /// # Errors
+    /// A sentence: it does not create the table, or is not understood wholly.
+    pub fn described(&self, id: &TableId, text: &str) -> Result<TableDefinition, String> {
+        let flavour = self.flavour.unwrap_or(Flavour::MySql);
+        let scene = Scene {
+            flavour,
+            db: &id.db,
+            before: &|_| None,
+            database_charset: &|db| self.charsets.get(db).cloned(),
+        };
+        let derived = derive::derive(text.trim().trim_end_matches(';').as_bytes(), &scene);
+        let mut derived = derived.ok_or_else(|| {
+            String::from(
+                "the statement is not understood wholly: write CREATE TABLE with plain columns, types, character sets and the primary key",
+            )
+        })?;
+        let definition = derived.remove(id).flatten();
+        definition.ok_or_else(|| format!("the statement does not create {id}"))
+    }
+
     /// What the statement's text makes of its tables, and when the newest definition was read that it was applied to;
     /// `None` if it is not understood, or where the history decides.
     fn derive(&mut self, statement: &Statement<'_>) -> Option<(Derived, u64)> {
-        let replays = self.history.replays(statement.ends);
+        let replays = self.history.replays(statement.ends) && self.parking.alone().is_none();
         let flavour = self.flavour.filter(|_| !replays && !statement.in_phases)?;
         if let Some(db) = database(statement) {
             // A statement may leave the name out, and mean the session's.
@@ -387,7 +459,11 @@ impl Tables {
     /// What is known of a table no longer holds from `at` on: its next table map is read with what the server says
     /// then. Returns what held before.
     pub fn forget(&mut self, id: &TableId, at: Point<'_>, touch: Touch) -> Option<Version> {
-        let held = self.history.changed(id, at, touch)?;
+        let held = if self.parking.alone() == Some(id) {
+            self.history.changed_anew(id, at, touch)?
+        } else {
+            self.history.changed(id, at, touch)?
+        };
         self.learnt = true;
         // Their schemas no longer hold.
         self.maps.clear();
@@ -429,54 +505,6 @@ impl Tables {
             .get(&table_id)
             .filter(|mapped| mapped.statement == self.statement)
     }
-}
-
-/// The database that a statement makes, changes or drops, with all its tables.
-fn database(statement: &Statement<'_>) -> Option<String> {
-    let target = target(std::str::from_utf8(statement.text).ok()?, statement.db)?;
-    let is_database = target.object == DefinitionObject::Database;
-    target
-        .names
-        .into_iter()
-        .next()
-        .filter(|_| is_database)
-        .map(|name| name.db)
-}
-
-/// The table that a CREATE TABLE creates.
-fn created(statement: &Statement<'_>) -> Option<TableId> {
-    let text = std::str::from_utf8(statement.text).ok()?;
-    let creates =
-        matches!(Tokens::new(text).next(), Some(Token::Word(verb)) if verb.eq_ignore_ascii_case("create"));
-    let target =
-        target(text, statement.db).filter(|target| creates && target.object == DefinitionObject::Table)?;
-    target.names.into_iter().next()
-}
-
-/// Whether the two are the same table where names compare without case.
-fn is_namesake(one: &TableId, other: &TableId) -> bool {
-    one.table.eq_ignore_ascii_case(&other.table) && one.db.eq_ignore_ascii_case(&other.db)
-}
-
-/// Whether a lower-case statement may name the table.
-fn may_name(text: &[u8], table: &str) -> bool {
-    // Such names have several spellings: escaped quotes, case beyond ASCII, other character sets.
-    if !table.is_ascii() || table.contains('`') || table.contains('"') {
-        return true;
-    }
-    let name = table.to_ascii_lowercase();
-    let name = name.as_bytes();
-    // A longer name that has this one in it is another table's.
-    let goes_on = |byte: Option<&u8>| {
-        byte.is_some_and(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'_' | b'$' | 0x80..))
-    };
-    let whole = |at: usize| {
-        let before = at.checked_sub(1).and_then(|at| text.get(at));
-        !goes_on(before) && !goes_on(text.get(at.saturating_add(name.len())))
-    };
-    text.windows(name.len().max(1))
-        .enumerate()
-        .any(|(at, window)| window == name && whole(at))
 }
 
 /// How many more looks at the server a failure of [`Tables::define`] is worth, 50 ms apart.

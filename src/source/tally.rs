@@ -1,8 +1,9 @@
 //! Counts of events and bytes, added up locally and handed to the metrics a few times a second.
 
-use metrics::{Counter, counter};
+use metrics::{Counter, counter, gauge};
 
 use crate::source::decode;
+use crate::source::parked::Shown;
 use crate::telemetry::metric;
 
 /// The labels that [`decode::kind_name`] gives.
@@ -58,6 +59,15 @@ impl Tally {
     /// A connection failed.
     pub fn reconnect(reason: &'static str) {
         counter!(metric::SOURCE_RECONNECTS_TOTAL, "reason" => reason).increment(1);
+    }
+
+    /// These tables are parked.
+    pub fn parked(tables: &[Shown]) {
+        gauge!(metric::TABLES_PARKED).set(tables.len() as f64);
+        let rows = tables
+            .iter()
+            .fold(0, |sum: u64, table| sum.saturating_add(table.rows));
+        gauge!(metric::ROWS_PARKED).set(rows as f64);
     }
 
     /// Definitions changed; `kind` is the label.

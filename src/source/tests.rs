@@ -34,6 +34,7 @@ fn config(port: u16) -> DatabaseConfig {
         heartbeat: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(5),
         types: TypePolicy::Halt,
+        schemas: crate::config::SchemaPolicy::Halt,
         start: StartPosition::Earliest,
         schema_check: Duration::ZERO,
     }

@@ -128,6 +128,7 @@ impl Tracker {
                 pos: place.pos,
             },
             open,
+            parked: Vec::new(),
         }
     }
 
@@ -144,6 +145,16 @@ impl Tracker {
         self.pos = self.boundary.pos;
         self.event_start = self.boundary.pos;
         position
+    }
+
+    /// Whose binlog it is.
+    pub fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+
+    /// Whether no transaction is open, nor one that was cut.
+    pub fn is_at_boundary(&self) -> bool {
+        self.open.is_none() && self.cut.is_none()
     }
 
     /// The transaction being read, if its rows count.

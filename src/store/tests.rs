@@ -31,6 +31,7 @@ fn position(gno: u64) -> Position {
             rows: gno,
             fingerprint: 0xfeed,
         }),
+        parked: Vec::new(),
     }
 }
 
@@ -207,6 +208,7 @@ fn dead_letters_survive_a_torn_append() {
             part: Part::Row(3),
         },
         hash_key: 255,
+        late: false,
         layout: Layout::Blob,
         payload: Bytes::from_static(b"{\"op\":\"c\"}"),
     };

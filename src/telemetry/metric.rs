@@ -110,6 +110,8 @@ metrics_table! {
     BUDGET_BYTES = "cdc_budget_bytes", Shape::Gauge, Bytes, "Most bytes of rows that may be held in memory.";
     BUDGET_USED_BYTES = "cdc_budget_used_bytes", Shape::Gauge, Bytes, "Bytes of rows held in memory.";
     SCHEMA_CHANGES_TOTAL = "cdc_schema_changes_total", Shape::Counter, Count, "Schema changes met in the binlog, by kind; and alarms, by code: definitions that rows may not have been read with in time.";
+    TABLES_PARKED = "cdc_tables_parked", Shape::Gauge, Count, "Tables whose rows are passed over because no known definition fits them; they are handed on later.";
+    ROWS_PARKED = "cdc_rows_parked", Shape::Gauge, Count, "Row changes of parked tables that this run has passed over; they are handed on later.";
     BUILD_INFO = "cdc_build_info", Shape::Gauge, Count, "1; version and commit are in the labels.";
 }
 

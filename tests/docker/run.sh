@@ -32,7 +32,33 @@ count() {
 
 start=$SECONDS
 scripts/install-test-deps.sh containers
-for base in debian rust mysql; do tests/docker/base-"$base".sh 2>&1 | grep "^[a-z].*:.*: " || exit 1; done
+base() { tests/docker/base-"$1".sh 2>&1 | grep "^[a-z].*:.*: "; }
+wants() { [[ " ${suites[*]} " == *" $1 "* ]]; }
+stage() { docker build --quiet --file "$1" "${@:2}" . >/dev/null; }
+# Of the sources, so that a commit to anything else leaves the build cache alone.
+REVISION=$(git log -1 --format=%h -- src Cargo.toml Cargo.lock 2>/dev/null || true)
+export REVISION=${REVISION:-unknown}
+# The compiler is busy for minutes, most of them with one processor, and the other base images come from the network:
+# beside each other they take half the time. The suites find the layers and build what is left.
+rust_images() {
+  base rust || return
+  stage docker/cdc-collector/Dockerfile --target dependencies || return
+  stage docker/emulator/Dockerfile &
+  local emulator=$!
+  stage docker/cdc-collector/Dockerfile --target builder --build-arg "REVISION=$REVISION"
+  wait "$emulator"
+}
+flink_images() {
+  base flink && stage docker/jobmanager/Dockerfile && stage docker/taskmanager/Dockerfile
+}
+base debian
+rust_images &
+rust=$!
+base mysql
+if wants flink || wants health-checks || wants compose; then flink_images || true; fi
+# What did not build fails again in its suite, with its output.
+wait "$rust" || true
+echo "images: $((SECONDS - start)) s"
 # Most of this one is waiting for the engine's next look: the suites behind it need not wait as well.
 waiting= waited=$(mktemp)
 for suite in "${suites[@]}"; do

@@ -88,6 +88,7 @@ pub(super) fn rows(rng: &mut fastrand::Rng) -> Vec<Row> {
                 part: Part::Row(index % 5),
             },
             hash_key: keys[key],
+            late: false,
             layout: Layout::Blob,
             payload: Bytes::from(payload),
         };

@@ -89,6 +89,7 @@ fn position(row: usize) -> Position {
             pos: u64::try_from(row).unwrap(),
         },
         open: None,
+        parked: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@ fn position(pos: u64) -> Position {
             pos,
         },
         open: None,
+        parked: Vec::new(),
     }
 }
 

@@ -102,6 +102,7 @@ fn push(encoder: &mut Encoder, sides: [Option<Row<'_>>; 2], gtid: bool) -> Resul
         pos: 99,
         server_id: 3,
         ts_us: 1_700_000_000_123_456,
+        late: false,
     };
     let schema = schema();
     encoder.push(&ChangeEvent::Row(RowChange {
@@ -120,6 +121,7 @@ fn push(encoder: &mut Encoder, sides: [Option<Row<'_>>; 2], gtid: bool) -> Resul
         gtid_set: None,
         file,
         open: None,
+        parked: Vec::new(),
     };
     Ok(encoder.take(end).records.remove(0))
 }

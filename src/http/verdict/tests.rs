@@ -21,6 +21,7 @@ fn well() -> Facts {
         alarm_attempts: 3,
         oldest_unacked: None,
         max_unacked: at(30),
+        parked: None,
         checkpoint_failures: 0,
         checkpoint_failure: None,
         halted: None,

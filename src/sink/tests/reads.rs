@@ -100,6 +100,17 @@ type Entry<'a> = (u64, &'a str, &'a str, Option<&'a str>);
 
 /// A page of which some records have a watermark.
 fn marked_page(records: &[Entry<'_>]) -> Vec<u8> {
+    let watermarked = records.iter().map(|(sequence, group, id, watermark)| {
+        (*sequence, *group, *id, watermark.map(|text| ("cdc.wm", text)))
+    });
+    page_of(&watermarked.collect::<Vec<_>>())
+}
+
+/// As [`Entry`], with any one attribute more.
+type Attributed<'a> = (u64, &'a str, &'a str, Option<(&'a str, &'a str)>);
+
+/// A page of which some records have one more attribute.
+fn page_of(records: &[Attributed<'_>]) -> Vec<u8> {
     let field = |number: u8, bytes: &[u8]| {
         let mut field = vec![number << 3 | 2];
         let mut rest = bytes.len();
@@ -117,10 +128,10 @@ fn marked_page(records: &[Entry<'_>]) -> Vec<u8> {
         )
     };
     let mut message = field(1, b"next");
-    for (sequence, group, id, watermark) in records {
+    for (sequence, group, id, more) in records {
         let mut attributes = [pair("cdc.group", group), pair("cdc.id", id)].concat();
-        if let Some(watermark) = watermark {
-            attributes.extend(pair("cdc.wm", watermark));
+        if let Some((name, value)) = more {
+            attributes.extend(pair(name, value));
         }
         let sequence = [6 << 3, u8::try_from(*sequence).unwrap()];
         message.extend(field(4, &[&sequence, &*field(8, &attributes)].concat()));
@@ -276,6 +287,7 @@ async fn a_shards_newest_watermark_is_found_behind_other_writers() {
             gtid_set: None,
             file: file.parse().unwrap(),
             open: None,
+            parked: Vec::new(),
         },
         server: server.clone(),
     };
@@ -314,12 +326,36 @@ async fn a_shards_newest_watermark_is_found_behind_other_writers() {
     assert_eq!(failure.reason.code, "datahub_unreadable_answer");
 }
 
+/// Late ones were stored behind everything that the position speaks of, although their transactions lie before it.
+#[tokio::test]
+async fn late_records_do_not_end_the_search() {
+    let position = Position {
+        gtid_set: None,
+        file: "b.000002:100".parse().unwrap(),
+        open: None,
+        parked: Vec::new(),
+    };
+    let late = Some(("cdc.late", "true"));
+    let records = page_of(&[
+        (0, "g", "b.000002:10:0", None),
+        (1, "g", "b.000002:60:0", None),
+        (2, "g", "b.000002:20:0", late),
+        (3, "g", "b.000002:30:0", late),
+        (4, "g", "b.000002:100:0", None),
+    ]);
+    let (datahub, _server) = pair(vec![cursor(4), cursor(0), ok(&records)], |_| ()).await;
+    let stored = datahub.stored_behind(&"12".into(), &position).await.unwrap();
+    let ids: Vec<String> = stored.iter().map(ToString::to_string).collect();
+    assert_eq!(ids, ["b.000002:100:0", "b.000002:30:0", "b.000002:20:0"]);
+}
+
 #[tokio::test]
 async fn records_behind_a_position_are_found_up_to_the_first_before_it() {
     let position = Position {
         gtid_set: None,
         file: "b.000002:100".parse().unwrap(),
         open: None,
+        parked: Vec::new(),
     };
     let records = page(&[
         (0, "g", "b.000002:100:0"),

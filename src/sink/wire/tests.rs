@@ -30,6 +30,7 @@ pub(crate) fn batch(payloads: &[&[u8]], watermark: Option<&str>) -> Batch {
             part: Part::Row(row),
         },
         hash_key: 0,
+        late: false,
         layout: Layout::Blob,
         payload: Bytes::copy_from_slice(payload),
     };

@@ -21,6 +21,7 @@ fn config(port: u16, mode: TlsMode) -> DatabaseConfig {
         heartbeat: Duration::from_secs(10),
         connect_timeout: Duration::from_millis(200),
         types: crate::config::TypePolicy::Halt,
+        schemas: crate::config::SchemaPolicy::Halt,
         start: crate::config::StartPosition::Latest,
         schema_check: Duration::ZERO,
     }

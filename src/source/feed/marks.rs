@@ -98,6 +98,7 @@ impl Marks {
             pos,
             server_id: header.server_id,
             ts_us,
+            late: false,
         };
         let ordinal = place.ordinal;
         if self
@@ -129,6 +130,7 @@ impl Marks {
             pos,
             server_id: header.server_id,
             ts_us: open.ts_us,
+            late: false,
         };
         self.waiting.push_back((meta, Waiting::End(open.captured)));
     }

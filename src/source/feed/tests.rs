@@ -1,4 +1,5 @@
 mod marks;
+mod parked;
 
 use super::*;
 use crate::position::{FilePosition, Flavour, Gtid, GtidSet, OpenTransaction};
@@ -45,6 +46,7 @@ fn at(file: &str, pos: u64, gtid_set: Option<GtidSet>) -> Position {
             pos,
         },
         open: None,
+        parked: Vec::new(),
     }
 }
 
@@ -69,7 +71,12 @@ fn step(feed: &mut Feed, event: &Sample, most: usize, rows: &mut Vec<String>) ->
             });
             assert_eq!(stopped.is_err(), feed.has_rows());
         }
-        Fed::Quiet | Fed::Boundary | Fed::Heartbeat | Fed::Ghost(_) | Fed::Definition { .. } => {}
+        Fed::Quiet
+        | Fed::Boundary
+        | Fed::Heartbeat
+        | Fed::Ghost(_)
+        | Fed::Returned
+        | Fed::Definition { .. } => {}
     }
     Ok(fed)
 }

@@ -43,6 +43,7 @@ fn position(gtid_set: Option<GtidSet>, at: FilePosition) -> Position {
         gtid_set,
         file: at,
         open: None,
+        parked: Vec::new(),
     }
 }
 

@@ -97,6 +97,7 @@ impl Point<'_> {
                 pos: self.pos,
             },
             open: None,
+            parked: Vec::new(),
         }
     }
 }
@@ -392,6 +393,16 @@ impl History {
     /// taken to hold up to there if it no longer does.
     pub fn changed(&mut self, id: &TableId, at: Point<'_>, touch: Touch) -> Option<Version> {
         let replays = self.replays(at);
+        self.end(id, at, touch, replays)
+    }
+
+    /// As [`History::changed`], of a table whose rows were passed over when this stretch was read: it decides nothing
+    /// there.
+    pub fn changed_anew(&mut self, id: &TableId, at: Point<'_>, touch: Touch) -> Option<Version> {
+        self.end(id, at, touch, false)
+    }
+
+    fn end(&mut self, id: &TableId, at: Point<'_>, touch: Touch, replays: bool) -> Option<Version> {
         let versions = self.tables.get_mut(id)?;
         let last = begun(versions, at.file, at.pos).checked_sub(1);
         let held = last.and_then(|last| versions.get(last)).cloned()?;
@@ -410,16 +421,25 @@ impl History {
         self.tables.keys()
     }
 
-    /// A copy to be kept, when everything up to `read_to` was read.
-    pub fn snapshot(&mut self, read_to: &Position) -> Self {
+    /// Takes note that everything up to `read_to` was read.
+    pub fn cover(&mut self, read_to: &Position) {
         let at = Point {
             file: &read_to.file.file,
             pos: read_to.file.pos,
             gtid_set: None,
         };
         if !self.replays(at) {
-            self.covered = Some(read_to.clone());
+            // Where parked tables are left is no part of it.
+            self.covered = Some(Position {
+                parked: Vec::new(),
+                ..read_to.clone()
+            });
         }
+    }
+
+    /// A copy to be kept, when everything up to `read_to` was read.
+    pub fn snapshot(&mut self, read_to: &Position) -> Self {
+        self.cover(read_to);
         self.shrink(MAX_BYTES);
         self.clone()
     }

@@ -95,6 +95,7 @@ fn resumed(history: &History, pos: u64) -> Tables {
             gtid_set: None,
             file: place(pos),
             open: None,
+            parked: Vec::new(),
         },
         resumed: true,
         same_server: true,
@@ -113,6 +114,7 @@ fn learnt(tables: &mut Tables, pos: u64) -> History {
             pos,
         },
         open: None,
+        parked: Vec::new(),
     };
     tables.learnt(|| read_to).expect("something new")
 }

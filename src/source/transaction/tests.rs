@@ -16,6 +16,7 @@ fn tracker(flavour: Flavour, gtid_set: Option<GtidSet>) -> Tracker {
             pos: 4,
         },
         open: None,
+        parked: Vec::new(),
     };
     Tracker::new(flavour, position, false, None)
 }
