@@ -241,13 +241,11 @@ async fn i6_random_interleavings_arrive_exactly_from_mariadb() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a table that is first met behind a statement which is not understood halts now and then"]
 async fn i6_random_interleavings_arrive_late_and_exactly_from_mysql() {
     interleavings_arrive_exactly(Kind::MySql, Options::default(), Pace::Free).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a table that is first met behind a statement which is not understood halts now and then"]
 async fn i6_random_interleavings_arrive_late_and_exactly_from_mariadb() {
     interleavings_arrive_exactly(Kind::MariaDb, Options::default(), Pace::Free).await;
 }

@@ -10,17 +10,25 @@ use crate::change::TableId;
 use crate::source::schema::{ColumnDefinition, TableDefinition, column_type};
 
 /// First words of clauses that say nothing of columns.
-const INDIFFERENT: [&str; 18] = [
+const INDIFFERENT: [&str; 9] = [
     "alter",
     "enable",
     "disable",
     "force",
     "order",
     "partition",
+    "remove",
+    "discard",
+    "import",
+];
+
+/// What can be done to partitions. MariaDB's CONVERT is not among them: it makes a table, or takes one.
+const OF_PARTITIONS: [&str; 13] = [
+    "add",
+    "drop",
     "reorganize",
     "coalesce",
     "truncate",
-    "remove",
     "discard",
     "import",
     "exchange",
@@ -85,6 +93,10 @@ pub(super) fn alter(cursor: &mut Cursor<'_>, scene: &Scene<'_>, derived: &mut De
     }
     let mut changes = Changes::default();
     for mut clause in clauses {
+        if is_of_partitions(&clause) {
+            // What follows are names of partitions; nothing else can.
+            break;
+        }
         read(&mut clause, scene, &mut table, &mut changes)?;
         clause.is_at_end().then_some(())?;
     }
@@ -103,6 +115,13 @@ pub(super) fn alter(cursor: &mut Cursor<'_>, scene: &Scene<'_>, derived: &mut De
         }
     }
     Some(())
+}
+
+/// Whether the clause is about partitions: the columns stay.
+fn is_of_partitions(clause: &Cursor<'_>) -> bool {
+    let mut clause = clause.clone();
+    let verb = clause.word();
+    verb.is_some_and(|verb| OF_PARTITIONS.contains(&verb.as_str())) && clause.take("partition")
 }
 
 /// The character set that all columns are converted to.
@@ -187,9 +206,6 @@ fn add(
     clause.expect("add")?;
     let says_column = clause.take("column");
     if !says_column {
-        if clause.peek_word().is_some_and(|word| word == "partition") {
-            return clause.skip_rest();
-        }
         match key(clause)? {
             Some(Key::Primary(names)) => {
                 changes.key = Some(names);
@@ -232,7 +248,7 @@ fn drop(clause: &mut Cursor<'_>, table: &TableDefinition, changes: &mut Changes)
             changes.key = Some(Vec::new());
             return Some(());
         }
-        let others = ["index", "key", "foreign", "check", "partition"];
+        let others = ["index", "key", "foreign", "check"];
         if clause
             .peek_word()
             .is_some_and(|word| others.contains(&word.as_str()))

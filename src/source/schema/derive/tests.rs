@@ -98,6 +98,19 @@ fn alterations_are_applied_as_the_servers_do() {
             "ADD (c INT, d CHAR(3) CHARACTER SET gbk)",
             "id int, a varchar(9) latin1, b varchar(9) latin1, c int, d char(3) gbk ! id",
         ),
+        (
+            "REORGANIZE PARTITION p1, p2 INTO (PARTITION p3 VALUES LESS THAN (9))",
+            plain,
+        ),
+        ("DROP PARTITION p1, p2", plain),
+        ("TRUNCATE PARTITION p1, p2", plain),
+        (
+            "ADD PARTITION (PARTITION p4 VALUES IN (1, 2), PARTITION p5 VALUES IN (3))",
+            plain,
+        ),
+        ("EXCHANGE PARTITION p1 WITH TABLE u", plain),
+        ("CONVERT PARTITION p1 TO TABLE w", "not understood"),
+        ("ADD c INT PARTITION BY HASH (id) PARTITIONS 3", "not understood"),
         ("DROP a", "id int, b varchar(9) latin1 ! id"),
         (
             "DROP COLUMN a, ADD a INT AFTER id",
