@@ -319,6 +319,13 @@ impl<S: Sink> Pipeline<S> {
                         self.puts.ended(None);
                         tracing::info!(found, "read the shard back after a lost answer");
                     }
+                    Probe::Lacks(missing) => {
+                        self.puts.ended(None);
+                        tracing::warn!(
+                            missing = missing.len(),
+                            "read the shard back after a lost answer: it was stored in part; the rest is sent again"
+                        );
+                    }
                     Probe::Failed(failure) => {
                         self.puts.ended(Some(&failure.reason));
                         report("reading the shard back", failure);

@@ -216,7 +216,7 @@ pub struct TopicFacts {
     pub created_s: Option<u64>,
 }
 
-/// The newest record of a shard.
+/// One of a shard's newest records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TailRecord {
     /// The service's sequence number in the shard.
@@ -246,6 +246,9 @@ pub enum Outcome {
 pub enum Probe {
     /// The shard holds the batch's first `n` records: 0 is none, its length is all.
     Holds(usize),
+    /// The shard holds all of the batch but these records, by index, of which some lie before others that it holds:
+    /// a request was stored in part.
+    Lacks(Vec<usize>),
     /// The shard could not be read.
     Failed(Failure),
 }

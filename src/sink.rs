@@ -8,6 +8,7 @@
 
 mod call;
 mod control;
+pub mod lookback;
 mod memory;
 pub mod outcome;
 pub mod sign;
@@ -20,7 +21,9 @@ use reqwest::Method;
 
 pub use call::Clock;
 use call::{Answer, Call, Client, Content};
+use lookback::Lengths;
 pub use memory::Trace;
+pub use tail::seen_again;
 use wire::Addressing;
 use wire::compress::{Body, Format, Workspace};
 
@@ -45,6 +48,8 @@ pub struct DataHub {
     /// Whether a refused compression may be given up.
     may_unpack: bool,
     form: Mutex<Form>,
+    /// How long the shards are at least: where to begin to look for what was sent.
+    lengths: Mutex<Lengths>,
     /// Where bodies are made, while none is made there.
     workspaces: Mutex<Vec<Workspace>>,
 }
@@ -96,6 +101,7 @@ impl DataHub {
                 addressing: Addressing::ByShard,
                 format,
             }),
+            lengths: Mutex::default(),
             workspaces: Mutex::default(),
         })
     }
@@ -105,6 +111,13 @@ impl DataHub {
     /// A form that the service cannot read is a definite refusal, so the batch goes out again at once in a simpler one;
     /// the form that works is kept for the life of the process.
     pub async fn put(&self, batch: &Batch) -> Outcome {
+        self.lengths().sends(batch);
+        let outcome = self.put_in_some_form(batch).await;
+        self.lengths().answered(batch, &outcome);
+        outcome
+    }
+
+    async fn put_in_some_form(&self, batch: &Batch) -> Outcome {
         let current = *self.form.lock().unwrap_or_else(PoisonError::into_inner);
         let first = match self.attempt(batch, current).await {
             Attempt::Done(outcome) => return outcome,
@@ -206,6 +219,10 @@ impl DataHub {
         self.workspaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lengths(&self) -> MutexGuard<'_, Lengths> {
+        self.lengths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn topic_path(&self) -> String {
         format!("/projects/{}/topics/{}", self.project, self.topic)
     }
@@ -248,7 +265,10 @@ fn simpler(form: Form, may_unpack: bool) -> impl Iterator<Item = Form> {
 fn stored(answer: &Answer, sent: usize, addressing: Addressing) -> Outcome {
     // By shard there is nothing to say beyond the status; should it say more, it is heard.
     if addressing == Addressing::ByShard && !answer.body.starts_with(&wire::MAGIC) {
-        return Outcome::Acknowledged;
+        return match outcome::contradicted(&answer.body) {
+            Some(reason) => Outcome::Unknown { reason },
+            None => Outcome::Acknowledged,
+        };
     }
     let failed = match wire::answer::put_answer(&answer.body, sent) {
         Ok(failed) => failed,

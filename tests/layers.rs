@@ -90,6 +90,7 @@ const PURE: &[&str] = &[
     "sink/wire",
     "sink/sign",
     "sink/outcome",
+    "sink/lookback",
     "source/decode",
     "source/value",
     "source/rows",

@@ -19,6 +19,8 @@ mod parked;
 #[cfg(test)]
 mod preflight;
 #[cfg(test)]
+mod readback;
+#[cfg(test)]
 mod relay;
 #[cfg(test)]
 mod resume;

@@ -59,6 +59,7 @@ impl Core {
                 }
             }
             Probe::Holds(_) => self.stored(now, at, count),
+            Probe::Lacks(missing) => self.stored_except(now, at, count, &missing),
             Probe::Failed(failure) => self.probe_failed(now, at, id, count, failure),
         }
         self.advance(now);
@@ -263,6 +264,21 @@ impl Core {
         }
     }
 
+    /// Counts the lane's first `count` records as stored, all but these; they are the front of the queue then.
+    fn stored_except(&mut self, now: Duration, at: usize, count: usize, missing: &[usize]) {
+        let lane = self
+            .lanes
+            .get_mut(at)
+            .expect("lanes do not change within one input");
+        let released = lane.release_except(count, missing, &mut self.ledger);
+        lane.succeeded();
+        self.held_bytes = self.held_bytes.saturating_sub(released.bytes);
+        self.counts.acked = self.counts.acked.saturating_add(released.records);
+        if released.records > 0 {
+            self.last_success = Some(now);
+        }
+    }
+
     /// Some records were refused one by one, all others stored.
     fn partly_stored(
         &mut self,
@@ -282,17 +298,7 @@ impl Core {
             return self.in_doubt(now, at, id, count, reason);
         }
         let indexes: Vec<usize> = refused.iter().map(|(index, _)| *index).collect();
-        let lane = self
-            .lanes
-            .get_mut(at)
-            .expect("lanes do not change within one input");
-        let released = lane.release_except(count, &indexes, &mut self.ledger);
-        lane.succeeded();
-        self.held_bytes = self.held_bytes.saturating_sub(released.bytes);
-        self.counts.acked = self.counts.acked.saturating_add(released.records);
-        if released.records > 0 {
-            self.last_success = Some(now);
-        }
+        self.stored_except(now, at, count, &indexes);
         // The refused records are the front of the queue now. What cannot pass by waiting comes first: a halt,
         // then a change of shards; of the rest, the first poison says where to cut.
         let rank = |failure: &Failure| match failure.disposition {

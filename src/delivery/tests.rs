@@ -332,6 +332,24 @@ fn a_batch_in_doubt_is_sent_again_when_its_shard_is_gone_for_good() {
 }
 
 #[test]
+fn i3_what_a_batch_in_doubt_lacks_goes_again_first_and_in_order() {
+    let mut core = core(settings());
+    core.handle_chunk(SECOND, chunk(0, 5));
+    let batch = sent(&mut core);
+    core.handle_chunk(SECOND, chunk(5, 6));
+    core.handle_outcome(SECOND, batch.id, unknown());
+    core.handle_timeout(2 * SECOND);
+    assert!(matches!(effects(&mut core).as_slice(), [Effect::Probe(_)]));
+    core.handle_probe(2 * SECOND, batch.id, Probe::Lacks(vec![1, 3]));
+    let again = sent(&mut core);
+    assert_eq!(seqs(&again), [1, 3, 5]);
+    let seen = core.snapshot();
+    assert_eq!((seen.acked, seen.in_flight, seen.failures), (3, 3, 0));
+    core.handle_outcome(2 * SECOND, again.id, Outcome::Acknowledged);
+    assert_eq!(core.snapshot().durable, Some(position(6)));
+}
+
+#[test]
 fn records_wait_while_no_shard_takes_them() {
     let mut core = Core::new(settings());
     let opening = Shard {

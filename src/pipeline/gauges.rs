@@ -93,6 +93,7 @@ impl Gauges {
         let result = match probe {
             Probe::Holds(0) => "none",
             Probe::Holds(_) => "found",
+            Probe::Lacks(_) => "in_part",
             Probe::Failed(_) => "failed",
         };
         counter!(metric::PROBES_TOTAL, label::RESULT => result).increment(1);

@@ -2,15 +2,12 @@
 //!
 //! Both stand in the attributes of the group's own records. Other writers' records are looked past.
 
-use std::sync::Arc;
-
 use super::DataHub;
 use super::control::unreadable;
+use super::lookback::{Behind, is_of};
 use super::wire::limits;
 use crate::position::{Position, Watermark};
-use crate::record::{
-    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Part, RecordId, ShardId, TailRecord,
-};
+use crate::record::{ATTRIBUTE_WATERMARK, RecordId, ShardId};
 use crate::retry::Failure;
 
 /// Records of the first stretch: a few batches at low traffic, one page.
@@ -35,7 +32,7 @@ impl DataHub {
         let mut reading = self.backwards(shard, FIRST_STRETCH).await?;
         loop {
             let records = reading.stretch().await?;
-            for record in records.iter().rev().filter(|record| self.is_ours(record)) {
+            for record in records.iter().rev().filter(|record| is_of(record, &self.group)) {
                 trace.present = true;
                 if let Some(text) = record.attributes.get(ATTRIBUTE_WATERMARK) {
                     let watermark = serde_json::from_str(text)
@@ -50,11 +47,8 @@ impl DataHub {
         }
     }
 
-    /// The ids of the group's records in the shard that lie behind `position`, newest first.
-    ///
-    /// The shard's records are in the binlog's order, so the first one that is not behind it ends the search. Late
-    /// ones, of a table that was parked, are not: they were stored behind all that the position speaks of, or it
-    /// covers them.
+    /// The ids of the group's records in the shard that lie behind `position`, newest first; one of a record that is there
+    /// twice comes twice.
     ///
     /// # Errors
     /// As [`DataHub::trace`].
@@ -63,39 +57,15 @@ impl DataHub {
         shard: &ShardId,
         position: &Position,
     ) -> Result<Vec<RecordId>, Failure> {
-        let mut stored = Vec::new();
+        let mut behind = Behind::new(position, &self.group);
         let mut reading = self.backwards(shard, FIRST_STRETCH).await?;
-        loop {
+        while !reading.is_complete() {
             let records = reading.stretch().await?;
-            for record in records.iter().rev().filter(|record| self.is_ours(record)) {
-                let Some(id) = record.attributes.get(ATTRIBUTE_ID) else {
-                    continue;
-                };
-                let mut id: RecordId = id.parse().map_err(|_| unreadable("a record's id is malformed"))?;
-                let row = match id.part {
-                    Part::Row(row) => Some(row),
-                    Part::Begin | Part::End | Part::Definition(_) => None,
-                };
-                let late = record.attributes.contains_key(ATTRIBUTE_LATE);
-                if !late && position.covers(&id.transaction, row) {
-                    return Ok(stored);
-                }
-                // A transaction's records come in a row, and share its name.
-                if let Some(before) = stored
-                    .last()
-                    .filter(|before: &&RecordId| before.transaction == id.transaction)
-                {
-                    id.transaction = Arc::clone(&before.transaction);
-                }
-                stored.push(id);
-            }
-            if reading.is_complete() {
-                return Ok(stored);
+            let seen_all = behind.look(&records);
+            if seen_all.map_err(|_| unreadable("a record's id is malformed"))? {
+                break;
             }
         }
-    }
-
-    fn is_ours(&self, record: &TailRecord) -> bool {
-        record.attributes.get(ATTRIBUTE_GROUP) == Some(&self.group)
+        Ok(behind.stored())
     }
 }

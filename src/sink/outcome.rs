@@ -72,7 +72,7 @@ const BUG: &str =
 fn rule(code: &str) -> Option<(&'static str, Verdict)> {
     use Verdict::{Broke, Halt, Later, Poison, Reroute};
     Some(match code {
-        "LimitExceeded" => ("datahub_limit_exceeded", Later),
+        "LimitExceeded" => (LIMIT_EXCEEDED, Later),
         "ShardNotReady" => ("datahub_shard_not_ready", Later),
         "ConsumerGroupInProcess" => ("datahub_group_in_process", Later),
         // A new token comes from the file that the next try reads.
@@ -168,6 +168,7 @@ pub const INVALID_PARAMETER: &str = "datahub_invalid_parameter";
 /// Reason code of an error code that is not in the table.
 pub const UNKNOWN_ERROR: &str = "datahub_unknown_error";
 const UNAUTHORIZED: &str = "datahub_unauthorized";
+const LIMIT_EXCEEDED: &str = "datahub_limit_exceeded";
 
 /// What a call that was not a success failed with. For calls that may be repeated at will: all but puts.
 pub fn failure(answer: Answer<'_>) -> Failure {
@@ -179,8 +180,9 @@ pub fn failure(answer: Answer<'_>) -> Failure {
 
 /// What became of a put that was not a success.
 ///
-/// The service's own word that it refused is believed; that it broke down, or an answer that is not its own, leaves open
-/// whether the records are there.
+/// The service's own word that it refused is believed; that it broke down, a status of 500 and above with a code that is no
+/// verdict on the request, or an answer that is not its own, leaves open whether the records are there. Throttling is
+/// decided before a request is looked at, whatever the status.
 pub fn put_refused(answer: Answer<'_>) -> Outcome {
     let Some(error) = parse(answer.body) else {
         let failure = foreign(answer);
@@ -199,6 +201,17 @@ pub fn put_refused(answer: Answer<'_>) -> Outcome {
             reason: failure.reason,
         },
     }
+}
+
+/// What the body of a successful answer says against its status, if it is an error: nobody knows which of them is right.
+pub fn contradicted(body: &[u8]) -> Option<Reason> {
+    parse(body).map(|error| Reason {
+        code: UNREADABLE,
+        message: format!(
+            "a success whose body is an error: {}",
+            said(&error.code, &error.message, true)
+        ),
+    })
 }
 
 /// What became of a put that got no answer.
@@ -292,10 +305,12 @@ fn refusal(answer: Answer<'_>, error: &ErrorBody) -> (Stored, Failure) {
             },
         ),
     };
-    let stored = if matches!(verdict, Verdict::Broke) {
-        Stored::Perhaps
-    } else {
-        Stored::No
+    let stored = match verdict {
+        Verdict::Broke => Stored::Perhaps,
+        // "Not now" with a status that says "I broke": the front end may speak for a request that went further. Only
+        // throttling is decided before anything is done.
+        Verdict::Later if answer.status >= 500 && code != LIMIT_EXCEEDED => Stored::Perhaps,
+        Verdict::Later | Verdict::Reroute | Verdict::Poison | Verdict::Halt(_) => Stored::No,
     };
     (stored, failure)
 }

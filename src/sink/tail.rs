@@ -1,89 +1,72 @@
 //! Reading back: a shard's newest records, and what they say about a batch of unknown fate.
 //!
-//! Records of other writers and of other groups are looked past. What the shard holds of a batch has to be a
-//! prefix of it, because the service stores a request's records in their order; anything else is a contradiction
-//! that is reported, not interpreted.
+//! Records of other writers and of other groups are looked past. What is looked for, how far back and what it means is
+//! `lookback`'s; here it is asked for.
 
-use std::collections::HashMap;
-
+use metrics::counter;
 use reqwest::Method;
 
 use super::call::{Call, Content};
 use super::control::{Point, unreadable};
+use super::lookback::{Finding, Search, Window};
 use super::wire::{self, answer, limits};
 use super::{DataHub, outcome};
-use crate::record::{ATTRIBUTE_GROUP, ATTRIBUTE_ID, Batch, Probe, ShardId, TailRecord};
+use crate::record::{Batch, Probe, ShardId, TailRecord};
 use crate::retry::Failure;
-
-/// How far back a shard is read among other writers' records. If none of the newest so many is ours, a batch is taken for
-/// not stored: one request's time is far too short for so many to have come after it.
-const LOOK_BACK_RECORDS: u64 = 100_000;
+use crate::telemetry::metric;
 
 impl DataHub {
     /// Asks the shard how much of the batch it holds.
     pub async fn probe(&self, batch: &Batch) -> Probe {
-        match self.held(batch).await {
-            Ok(count) => Probe::Holds(count),
-            Err(failure) => Probe::Failed(failure),
-        }
+        let finding = match self.held(batch).await {
+            Ok(finding) => finding,
+            Err(failure) => return Probe::Failed(failure),
+        };
+        seen_again(finding.repeated);
+        finding.probe
     }
 
-    async fn held(&self, batch: &Batch) -> Result<usize, Failure> {
-        let ids: HashMap<String, usize> = batch
-            .records
-            .iter()
-            .enumerate()
-            .map(|(index, record)| (record.id.to_string(), index))
-            .collect();
-        let mut reading = self.backwards(&batch.shard, batch.records.len()).await?;
-        let mut ours = Vec::new();
-        loop {
-            let mut older = self.places(&reading.stretch().await?, &ids);
-            older.append(&mut ours);
-            ours = older;
-            match settle(&ours, batch.records.len(), reading.is_complete()) {
-                Finding::Holds(count) => return Ok(count),
-                Finding::LookBack => {}
-                Finding::Contradiction => {
-                    return Err(Failure::retry(
-                        "datahub_probe_contradiction",
-                        format!(
-                            "shard {} holds parts of a batch, but not its beginning",
-                            batch.shard
-                        ),
-                    ));
-                }
-            }
+    async fn held(&self, batch: &Batch) -> Result<Finding, Failure> {
+        let newest = self.newest(&batch.shard).await?;
+        let Some(begin) = self.lengths().begin(batch, newest) else {
+            return Err(Failure::retry(
+                "datahub_stale_read",
+                format!(
+                    "shard {} does not show yet all that it acknowledged before",
+                    batch.shard
+                ),
+            ));
+        };
+        let mut reading = Backwards {
+            datahub: self,
+            shard: ShardId::clone(&batch.shard),
+            window: Window::new(newest, begin, batch.records.len()),
+        };
+        let mut search = Search::new(batch, &self.group);
+        while !search.has_all() && !reading.is_complete() {
+            search.look(&reading.stretch().await?);
         }
+        self.lengths().shows(&batch.shard, newest);
+        Ok(search.finding(reading.window.oldest_left()))
     }
 
     /// Starts to read the shard from its end, `first` records in the first stretch.
     pub(super) async fn backwards(&self, shard: &ShardId, first: usize) -> Result<Backwards<'_>, Failure> {
         let newest = self.newest(shard).await?;
+        self.lengths().shows(shard, newest);
         Ok(Backwards {
             datahub: self,
             shard: ShardId::clone(shard),
-            newest: newest.unwrap_or_default(),
-            end: newest.map_or(0, |newest| newest + 1),
-            window: (first as u64).max(1),
-            from_oldest: newest.is_none(),
+            window: Window::new(newest, 0, first),
         })
-    }
-
-    /// Each of this group's records as its index in a batch, `None` for those of other batches.
-    fn places(&self, records: &[TailRecord], ids: &HashMap<String, usize>) -> Vec<Option<usize>> {
-        records
-            .iter()
-            .filter(|record| record.attributes.get(ATTRIBUTE_GROUP) == Some(&self.group))
-            .map(|record| ids.get(record.attributes.get(ATTRIBUTE_ID)?).copied())
-            .collect()
     }
 
     /// The newest record's number, as far as the service says: an empty shard may count as 0.
     async fn newest(&self, shard: &ShardId) -> Result<Option<u64>, Failure> {
         match self.cursor(shard, Point::Latest).await {
             Ok(cursor) => Ok(u64::try_from(cursor.sequence).ok()),
-            Err(failure) if failure.reason.code == outcome::SEEK_OUT_OF_RANGE => Ok(None),
+            // Nothing was ever in it, its records' time is over, or it was sealed empty.
+            Err(failure) if is_end(&failure) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -140,38 +123,30 @@ impl DataHub {
     }
 }
 
-/// Most records of a stretch: what is held of them at once is a few megabytes.
-const LARGEST_STRETCH: u64 = 8 * limits::PAGE_RECORDS as u64;
-
 /// A shard, read from its end in stretches of growing length.
 pub(super) struct Backwards<'a> {
     datahub: &'a DataHub,
     shard: ShardId,
-    newest: u64,
-    /// One behind the next stretch's last record.
-    end: u64,
-    /// Records of the next stretch.
-    window: u64,
-    from_oldest: bool,
+    window: Window,
 }
 
 impl Backwards<'_> {
     /// The next older stretch, its records in the shard's order; empty where there is none.
     pub(super) async fn stretch(&mut self) -> Result<Vec<TailRecord>, Failure> {
-        let Some(last) = self.end.checked_sub(1) else {
+        let Some((first, last)) = self.window.stretch() else {
             return Ok(Vec::new());
         };
-        let first = self.end.saturating_sub(self.window);
         let stretch = self.datahub.read(&self.shard, first, last).await?;
-        self.from_oldest |= stretch.from_oldest;
-        self.end = first;
-        self.window = (self.window.saturating_mul(2)).clamp(u64::from(limits::PAGE_RECORDS), LARGEST_STRETCH);
+        if stretch.from_oldest {
+            let oldest = stretch.records.first().map(|record| record.sequence);
+            self.window.cut(oldest);
+        }
         Ok(stretch.records)
     }
 
     /// Whether nothing older is there, or is worth looking at.
     pub(super) fn is_complete(&self) -> bool {
-        self.end == 0 || self.from_oldest || self.newest - self.end >= LOOK_BACK_RECORDS
+        self.window.is_complete()
     }
 }
 
@@ -182,63 +157,21 @@ struct Stretch {
     from_oldest: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Finding {
-    Holds(usize),
-    /// What was read does not reach back far enough to tell.
-    LookBack,
-    Contradiction,
+/// Whether a failure to point at a shard's records says that it has none there.
+fn is_end(failure: &Failure) -> bool {
+    matches!(
+        failure.reason.code,
+        outcome::SEEK_OUT_OF_RANGE | outcome::SHARD_SEALED
+    )
 }
 
-/// What the group's newest records in a shard, oldest first, say about a batch of `len` records.
-///
-/// Each is its index in the batch, or `None` if it belongs to another one. `complete` means that there is nothing
-/// older to read. A batch that is there twice is there.
-fn settle(ours: &[Option<usize>], len: usize, complete: bool) -> Finding {
-    let mut found = vec![false; len];
-    for index in ours.iter().flatten() {
-        if let Some(slot) = found.get_mut(*index) {
-            *slot = true;
-        }
-    }
-    let prefix = found.iter().take_while(|found| **found).count();
-    if found.iter().skip(prefix).any(|found| *found) {
-        // The beginning may lie further back, unless something older of ours is in sight.
-        let cut_off = matches!(ours.first(), Some(Some(_)));
-        return if cut_off && !complete {
-            Finding::LookBack
-        } else {
-            Finding::Contradiction
-        };
-    }
-    if prefix > 0 || complete || !ours.is_empty() {
-        Finding::Holds(prefix)
-    } else {
-        Finding::LookBack
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_held_up_to_where_its_records_are() {
-        use Finding::{Contradiction, Holds, LookBack};
-        for (ours, complete, expected) in [
-            (vec![], true, Holds(0)),
-            (vec![], false, LookBack),
-            (vec![None, None], false, Holds(0)),
-            (vec![None, Some(0), Some(1), Some(2)], false, Holds(3)),
-            (vec![Some(0), Some(1)], false, Holds(2)),
-            (vec![Some(0), Some(1), Some(0), Some(1)], false, Holds(2)),
-            (vec![Some(0), Some(1), None], false, Holds(2)),
-            (vec![Some(1), Some(2)], false, LookBack),
-            (vec![Some(1), Some(2)], true, Contradiction),
-            (vec![None, Some(1)], false, Contradiction),
-            (vec![None, Some(0), Some(2)], false, Contradiction),
-        ] {
-            assert_eq!(settle(&ours, 3, complete), expected, "{ours:?} {complete}");
-        }
+/// Tells of records that are in the topic more than once: of requests that the service stored late.
+pub fn seen_again(records: u64) {
+    if records > 0 {
+        counter!(metric::DUPLICATES_SEEN_TOTAL).increment(records);
+        tracing::warn!(
+            records,
+            "records are in the topic again under the same cdc.id: a request was stored after it had been looked for"
+        );
     }
 }

@@ -112,6 +112,10 @@ async fn i10_each_kind_of_answer_to_a_put_has_its_outcome() {
             "datahub_redirected",
         ),
         (ok(b"DHUB but not really"), "datahub_unreadable_answer"),
+        (
+            ok(br#"{"ErrorCode":"MalformedRecord","ErrorMessage":"bad"}"#),
+            "datahub_unreadable_answer",
+        ),
     ];
     for (reply, expected) in cases {
         let (datahub, server) = pair(vec![reply], |_| ()).await;

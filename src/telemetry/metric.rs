@@ -104,6 +104,7 @@ metrics_table! {
     PUT_REQUESTS_TOTAL = "cdc_put_requests_total", Shape::Counter, Count, "Put requests to DataHub, by outcome.";
     PUT_DURATION_SECONDS = "cdc_put_duration_seconds", Shape::Histogram(SECONDS), Seconds, "Duration of put requests.";
     PROBES_TOTAL = "cdc_probes_total", Shape::Counter, Count, "Read-backs after an unknown outcome, by result.";
+    DUPLICATES_SEEN_TOTAL = "cdc_duplicates_seen_total", Shape::Counter, Count, "Records that a read-back found in the topic again under the same cdc.id: requests that the service stored late.";
     RETRIES_TOTAL = "cdc_retries_total", Shape::Counter, Count, "Requests repeated, by reason.";
     BATCH_ROWS = "cdc_batch_rows", Shape::Histogram(ROWS), Count, "Rows of each put request.";
     BATCH_BYTES = "cdc_batch_bytes", Shape::Histogram(BYTES), Bytes, "Bytes of each put request before compression.";

@@ -30,7 +30,7 @@ pub(crate) fn parse(cursor: &str, shard: &Shard) -> Result<usize, Refusal> {
     let sequence = u64::from_str_radix(digits, 16).map_err(|_| bad())?;
     usize::try_from(sequence)
         .ok()
-        .filter(|sequence| *sequence <= shard.records.len())
+        .filter(|sequence| (shard.oldest..=shard.records.len()).contains(sequence))
         .ok_or_else(bad)
 }
 
@@ -53,9 +53,9 @@ pub(crate) fn seek(topic: &Topic, id: &str, request: &Value, now: Moment<'_>) ->
             .ok_or_else(|| Refusal::parameter(format!("{key} is missing or invalid")))
     };
     let sequence = match kind.as_str() {
-        "OLDEST" => 0,
-        // The newest record itself, not the place behind it.
-        "LATEST" => count.saturating_sub(1),
+        "OLDEST" => shard.oldest,
+        // The newest record itself, not the place behind it, as long as there is one.
+        "LATEST" => count.saturating_sub(1).max(shard.oldest),
         "SYSTEM_TIME" => {
             let time = u64::try_from(number("SystemTime")?).unwrap_or(0);
             if time > now.ms() {
@@ -65,6 +65,7 @@ pub(crate) fn seek(topic: &Topic, id: &str, request: &Value, now: Moment<'_>) ->
                 .records
                 .partition_point(|record| record.system_time_ms < time)
                 .min(count)
+                .max(shard.oldest)
         }
         "SEQUENCE" => {
             let wanted = number("Sequence")?;
@@ -73,6 +74,12 @@ pub(crate) fn seek(topic: &Topic, id: &str, request: &Value, now: Moment<'_>) ->
             if wanted > count {
                 return Err(out_of_range(&format!(
                     "Sequence {wanted} is behind the end at {count}"
+                )));
+            }
+            if wanted < shard.oldest {
+                return Err(out_of_range(&format!(
+                    "The time of sequence {wanted} is over; {} is the oldest",
+                    shard.oldest
                 )));
             }
             wanted
@@ -129,6 +136,28 @@ mod tests {
             answer["Sequence"].as_u64().unwrap()
         );
         Ok(answer["Sequence"].as_u64().unwrap())
+    }
+
+    #[test]
+    fn records_whose_time_is_over_cannot_be_found() {
+        let options = Options::default();
+        let mut topic = topic(&options, 10);
+        topic.shards[0].oldest = 8;
+        let at = |topic: &Topic, kind: &str| sought(topic, json!({"Type": kind}));
+        assert_eq!((at(&topic, "OLDEST"), at(&topic, "LATEST")), (Ok(8), Ok(9)));
+        for (sequence, found) in [(7, Err("SeekOutOfRange".into())), (8, Ok(8)), (10, Ok(10))] {
+            assert_eq!(
+                sought(&topic, json!({"Type": "SEQUENCE", "Sequence": sequence})),
+                found
+            );
+        }
+        assert_eq!(
+            sought(&topic, json!({"Type": "SYSTEM_TIME", "SystemTime": 1000})),
+            Ok(8)
+        );
+        assert!(parse(&text(&topic.shards[0], 7), &topic.shards[0]).is_err());
+        topic.shards[0].oldest = 10;
+        assert_eq!((at(&topic, "OLDEST"), at(&topic, "LATEST")), (Ok(10), Ok(10)));
     }
 
     #[test]

@@ -203,6 +203,18 @@ impl Emulator {
         Ok(next - 1)
     }
 
+    /// The time of everything stored so far is over: no client finds it any more. What reads the topic from this process
+    /// still does.
+    pub fn expire(&self, project: &str, topic: &str) -> Result<(), String> {
+        let mut world = self.shared.world();
+        let topic = world.topic(project, topic);
+        let topic = topic.map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))?;
+        for shard in &mut topic.shards {
+            shard.oldest = shard.records.len();
+        }
+        Ok(())
+    }
+
     /// Changes a topic's shards and gives the number of them.
     fn reshape(
         &self,

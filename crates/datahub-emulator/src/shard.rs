@@ -59,6 +59,8 @@ pub(crate) struct Shard {
     pub(crate) opens_ms: u64,
     pub(crate) closed_ms: Option<u64>,
     pub(crate) records: Vec<Stored>,
+    /// The first record that readers still find; the time of those before it is over.
+    pub(crate) oldest: usize,
     pub(crate) bytes: u64,
     pub(crate) window: Window,
 }
@@ -88,6 +90,7 @@ impl Shard {
             opens_ms,
             closed_ms: None,
             records: Vec::new(),
+            oldest: 0,
             bytes: 0,
             window: Window::default(),
         }

@@ -62,13 +62,19 @@ fn i10_only_the_services_word_makes_a_put_refused() {
     for (status, body, expected) in [
         (403, json("NoPermission"), "refused"),
         (429, json("LimitExceeded"), "refused"),
-        (503, json("ShardNotReady"), "refused"),
+        (500, json("LimitExceeded"), "refused"),
+        (400, json("ShardNotReady"), "refused"),
+        (503, json("ShardNotReady"), "unknown"),
+        (500, json("ExpiredAccessToken"), "unknown"),
+        (500, json("InvalidShardOperation"), "refused"),
         (404, json("NoSuchTopic"), "refused"),
         (400, json("SomethingNew"), "refused"),
         (500, json("SomethingNew"), "unknown"),
         (500, json("InternalServerError"), "unknown"),
         (400, json("InternalServerError"), "unknown"),
         (502, html.into(), "unknown"),
+        (503, html.into(), "unknown"),
+        (504, String::new(), "unknown"),
         (500, String::new(), "unknown"),
         (429, html.into(), "unknown"),
         (302, String::new(), "unknown"),
@@ -83,6 +89,16 @@ fn i10_only_the_services_word_makes_a_put_refused() {
             Outcome::Acknowledged | Outcome::Partial(_) => "stored",
         };
         assert_eq!(outcome, expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn i10_a_success_that_says_error_is_open() {
+    let said = contradicted(json("MalformedRecord").as_bytes()).unwrap();
+    assert_eq!(said.code, UNREADABLE);
+    assert!(said.message.contains("MalformedRecord"), "{said:?}");
+    for body in ["", "{}", "OK", "{\"RequestId\":\"r\"}"] {
+        assert_eq!(contradicted(body.as_bytes()), None, "{body:?}");
     }
 }
 

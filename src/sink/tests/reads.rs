@@ -2,7 +2,9 @@
 
 use super::loopback::{Reply, error, ok, pair};
 use crate::position::{Flavour, Position, ServerIdentity, Watermark};
-use crate::record::{FieldKind, Probe, Shard, ShardId, ShardState, TopicField, TopicSchema};
+use crate::record::{
+    BatchId, FieldKind, Outcome, Probe, Shard, ShardId, ShardState, TopicField, TopicSchema,
+};
 use crate::retry::Disposition;
 use crate::sink::wire::tests::batch;
 use crate::sink::{outcome, wire};
@@ -178,16 +180,47 @@ async fn a_probe_finds_what_the_shard_holds() {
                 cursor(8),
                 ok(&page(&[(8, "g", &older)])),
                 ok(&page(&[(9, "g", &first)])),
+                cursor(0),
+                ok(&page(&[])),
             ],
             Ok(1),
         ),
         (
-            "none, behind an older one of ours",
+            "all, before two others of ours",
+            vec![
+                cursor(9),
+                cursor(8),
+                ok(&page(&[(8, "g", &older), (9, "g", &older)])),
+                cursor(0),
+                ok(&page(&[(6, "g", &first), (7, "g", &second)])),
+            ],
+            Ok(2),
+        ),
+        (
+            "none, and nothing older is left",
             vec![
                 cursor(9),
                 cursor(8),
                 ok(&page(&[(8, "g", &older), (9, "h", "y")])),
+                error(400, "SeekOutOfRange", "gone"),
+                cursor(7),
+                ok(&page(&[(7, "g", &older)])),
             ],
+            Ok(0),
+        ),
+        (
+            "the second, the oldest that is left",
+            vec![
+                cursor(9),
+                error(400, "SeekOutOfRange", "gone"),
+                cursor(9),
+                ok(&page(&[(9, "g", &second)])),
+            ],
+            Ok(2),
+        ),
+        (
+            "a sealed shard without records",
+            vec![error(400, "InvalidShardOperation", "end")],
             Ok(0),
         ),
         (
@@ -218,6 +251,8 @@ async fn a_probe_finds_what_the_shard_holds() {
                 cursor(8),
                 ok(&page(&[(8, "g", &first)])),
                 error(400, "InvalidShardOperation", "end"),
+                cursor(0),
+                ok(&page(&[(7, "g", &older)])),
             ],
             Ok(1),
         ),
@@ -227,8 +262,10 @@ async fn a_probe_finds_what_the_shard_holds() {
                 cursor(9),
                 cursor(8),
                 ok(&page(&[(8, "g", &older), (9, "g", &second)])),
+                cursor(0),
+                ok(&page(&[])),
             ],
-            Err("datahub_probe_contradiction"),
+            Err("lacks the first"),
         ),
         ("no answer", vec![Reply::Raw(b"")], Err("datahub_connection_lost")),
     ];
@@ -236,11 +273,54 @@ async fn a_probe_finds_what_the_shard_holds() {
         let (datahub, server) = pair(replies, |_| ()).await;
         let found = match datahub.probe(&two).await {
             Probe::Holds(count) => Ok(count),
+            Probe::Lacks(missing) if missing == [0] => Err("lacks the first"),
+            Probe::Lacks(missing) => panic!("{name}: {missing:?}"),
             Probe::Failed(failure) => Err(failure.reason.code),
         };
         assert_eq!(found, expected, "{name}");
         assert_eq!(server.left(), 0, "{name}: replies left");
     }
+}
+
+#[tokio::test]
+async fn a_probe_reads_no_further_than_to_where_the_shard_ended_before() {
+    let (first, other) = (id(0), "x:1:0".to_owned());
+    let replies = vec![
+        // The shard ends at 4 and acknowledges two records; then an answer is lost.
+        cursor(4),
+        ok(b""),
+        error(500, "InternalServerError", "oops"),
+        cursor(9),
+        cursor(8),
+        ok(&page(&[(8, "g", &other), (9, "g", &other)])),
+        cursor(6),
+        ok(&page(&[(6, "g", &other), (7, "g", &first)])),
+        // The next one is not there, which one record shows.
+        error(500, "InternalServerError", "oops"),
+        cursor(9),
+        cursor(9),
+        ok(&page(&[(9, "g", &other)])),
+        // The third time the shard shows less than before: nothing can be said.
+        error(500, "InternalServerError", "oops"),
+        cursor(7),
+    ];
+    let (datahub, server) = pair(replies, |_| ()).await;
+    let mut two = batch(&[b"a", b"b"], None);
+    drop(datahub.backwards(&two.shard, 1).await.unwrap());
+    assert_eq!(datahub.put(&two).await, Outcome::Acknowledged);
+    for (number, expected) in [(2, Ok(1)), (3, Ok(0)), (4, Err("datahub_stale_read"))] {
+        two.id = BatchId(number);
+        assert!(matches!(datahub.put(&two).await, Outcome::Unknown { .. }));
+        let found = match datahub.probe(&two).await {
+            Probe::Holds(count) => Ok(count),
+            Probe::Lacks(missing) => panic!("{missing:?}"),
+            Probe::Failed(failure) => Err(failure.reason.code),
+        };
+        assert_eq!(found, expected);
+    }
+    assert_eq!(server.left(), 0);
+    let asked: serde_json::Value = serde_json::from_slice(&server.seen()[6].body).unwrap();
+    assert_eq!(asked["Sequence"], 6, "the last of those that were there before");
 }
 
 #[tokio::test]
@@ -350,21 +430,24 @@ async fn late_records_do_not_end_the_search() {
 }
 
 #[tokio::test]
-async fn records_behind_a_position_are_found_up_to_the_first_before_it() {
+async fn records_behind_a_position_are_found_up_to_requests_before_it() {
     let position = Position {
         gtid_set: None,
         file: "b.000002:100".parse().unwrap(),
         open: None,
         parked: Vec::new(),
     };
-    let records = page(&[
-        (0, "g", "b.000002:100:0"),
-        (1, "g", "b.000002:50:0"),
-        (2, "h", "b.000002:300:0"),
-        (3, "g", "b.000002:100:1"),
-        (4, "g", "b.000002:200:0"),
+    let records = marked_page(&[
+        (0, "g", "b.000002:100:0", Some("w")),
+        (1, "g", "b.000002:10:0", Some("w")),
+        (2, "g", "b.000002:20:0", Some("w")),
+        (3, "g", "b.000002:30:0", Some("w")),
+        (4, "g", "b.000002:50:0", Some("w")),
+        (5, "h", "b.000002:300:0", None),
+        (6, "g", "b.000002:100:1", None),
+        (7, "g", "b.000002:200:0", Some("w")),
     ]);
-    let (datahub, _server) = pair(vec![cursor(4), cursor(0), ok(&records)], |_| ()).await;
+    let (datahub, _server) = pair(vec![cursor(7), cursor(0), ok(&records)], |_| ()).await;
     let stored = datahub.stored_behind(&"12".into(), &position).await.unwrap();
     let ids: Vec<String> = stored.iter().map(ToString::to_string).collect();
     assert_eq!(ids, ["b.000002:200:0", "b.000002:100:1"]);
