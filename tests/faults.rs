@@ -49,7 +49,7 @@ impl Rig {
     }
 
     /// Waits until so many changes are committed.
-    async fn committed(&self, changes: u64) {
+    pub(crate) async fn committed(&self, changes: u64) {
         let log = self.workload.log();
         let grown = async {
             while log.totals().changes < changes {

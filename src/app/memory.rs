@@ -13,7 +13,7 @@ use crate::delivery::resume::{Saved, decide};
 use crate::position::{Position, Watermark};
 use crate::record::{RecordId, Shard};
 use crate::retry::{Delays, Failure, until_ok};
-use crate::sink::{DataHub, Trace};
+use crate::sink::{DataHub, Trace, seen_again};
 use crate::source::Resume;
 use crate::store::{Checkpoint, Store};
 
@@ -104,18 +104,17 @@ async fn recall(
     settle: Duration,
 ) -> Result<Memory, Failure> {
     let shards = datahub.shards().await?;
-    let was_here = saved.is_some() || traces(datahub, &shards).await?.iter().any(|trace| trace.present);
-    if !was_here {
+    let is_known = |traces: &[Trace]| traces.iter().any(|trace| trace.present);
+    if saved.is_none() && !is_known(&traces(datahub, &shards).await?) {
         return Ok(Memory::default());
     }
     let with_history = saved.is_some();
     // The service may still be at the last requests of a process that was killed a moment ago.
     tokio::time::sleep(settle).await;
-    let watermarks = traces(datahub, &shards)
-        .await?
-        .into_iter()
-        .filter_map(|trace| trace.watermark);
-    let Some(begin) = decide(saved, watermarks.collect(), created_s)? else {
+    let traces = traces(datahub, &shards).await?;
+    let is_known = is_known(&traces);
+    let watermarks = traces.into_iter().filter_map(|trace| trace.watermark).collect();
+    let Some(begin) = decide(saved, watermarks, is_known, created_s)? else {
         return Ok(Memory::default());
     };
     let stored = stored(datahub, &shards, &begin.position).await?;
@@ -130,6 +129,7 @@ async fn recall(
     })
 }
 
+/// Of every shard, sealed ones too: they hold what was delivered before a split or a merge.
 async fn traces(datahub: &DataHub, shards: &[Shard]) -> Result<Vec<Trace>, Failure> {
     let mut traces = Vec::with_capacity(shards.len());
     for some in shards.chunks(AT_ONCE) {
@@ -143,12 +143,15 @@ async fn stored(
     shards: &[Shard],
     position: &Position,
 ) -> Result<HashSet<RecordId>, Failure> {
-    let mut stored = HashSet::new();
+    let (mut stored, mut repeated) = (HashSet::new(), 0);
     for some in shards.chunks(AT_ONCE) {
         let reads = some
             .iter()
             .map(|shard| datahub.stored_behind(&shard.id, position));
-        stored.extend(try_join_all(reads).await?.into_iter().flatten());
+        for id in try_join_all(reads).await?.into_iter().flatten() {
+            repeated += u64::from(!stored.insert(id));
+        }
     }
+    seen_again(repeated);
     Ok(stored)
 }

@@ -2,8 +2,13 @@
 //!
 //! Both are lower bounds of what the topic holds. The checkpoint goes first even where the topic is further: what is kept
 //! beside it, the definitions of tables, reaches as far as it does and no further. Without a checkpoint the latest
-//! watermark counts. Where they cannot be compared, or where the topic is not the one that the checkpoint speaks of,
-//! nothing is guessed.
+//! watermark counts. Where they cannot be compared, where the topic is not the one that the checkpoint speaks of, or
+//! where it has records of the group and none says how far it goes, nothing is guessed.
+//!
+//! That the checkpoint is further than the topic's watermarks says nothing: a request carries what was durable before
+//! it, and stretches without captured rows move the checkpoint alone. A topic without records of the group says nothing
+//! either: their time may be over. So what is taken for another topic than the checkpoint's is one with another time of
+//! creation, and only that; where the service gives none, the checkpoint counts.
 
 use std::cmp::Ordering;
 
@@ -21,13 +26,15 @@ pub struct Saved {
 
 /// The point to begin at; `None` where nothing is known and the configured start applies.
 ///
-/// `watermarks` are the group's newest, one a shard; `created_s` is when the topic was created.
+/// `watermarks` are the group's newest, at most one a shard; `is_known` says whether the topic has any record of the
+/// group, `created_s` when it was created.
 ///
 /// # Errors
 /// A halt where the sources contradict each other.
 pub fn decide(
     saved: Option<Saved>,
     watermarks: Vec<Watermark>,
+    is_known: bool,
     created_s: Option<u64>,
 ) -> Result<Option<Watermark>, Failure> {
     if let Some(saved) = &saved
@@ -56,6 +63,11 @@ pub fn decide(
             Ok(Some(saved.watermark))
         }
         (Some(saved), None) => Ok(Some(saved.watermark)),
+        (None, None) if is_known => Err(Failure::halt(
+            "topic_without_watermark",
+            "there is no checkpoint, and the topic has records of this group of which none says how far they go",
+            "set START_POSITION to where the topic is to be continued, and RESUME_FROM_TOPIC=false until there is a checkpoint",
+        )),
         (None, latest) => Ok(latest),
     }
 }
@@ -114,12 +126,6 @@ mod tests {
         let cases = [
             (None, vec![], None),
             (None, vec![at(1, "b.1:9"), at(1, "b.2:4")], Some(at(1, "b.2:4"))),
-            (saved("b.1:9", None), vec![], Some(at(1, "b.1:9"))),
-            (
-                saved("b.1:9", Some(7)),
-                vec![at(1, "b.1:5")],
-                Some(at(1, "b.1:9")),
-            ),
             (
                 saved("b.1:9", Some(7)),
                 vec![at(1, "b.2:5")],
@@ -127,23 +133,44 @@ mod tests {
             ),
         ];
         for (saved, watermarks, expected) in cases {
-            assert_eq!(decide(saved, watermarks, Some(7)), Ok(expected));
+            let is_known = !watermarks.is_empty();
+            assert_eq!(decide(saved, watermarks, is_known, Some(7)), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_further_than_the_topic_counts_unless_that_is_another_one() {
+        let behind = [vec![at(1, "b.1:5")], vec![]];
+        for (then, now) in [(None, None), (None, Some(7)), (Some(7), None), (Some(7), Some(7))] {
+            for watermarks in behind.clone() {
+                let is_known = !watermarks.is_empty();
+                let begin = decide(saved("b.1:9", then), watermarks, is_known, now);
+                assert_eq!(begin, Ok(Some(at(1, "b.1:9"))), "{then:?} {now:?}");
+            }
+        }
+        // Earlier as well as later: a clock may have been set back.
+        for (then, now) in [(7, 8), (8, 7)] {
+            for watermarks in behind.clone() {
+                let begin = decide(saved("b.1:9", Some(then)), watermarks, false, Some(now));
+                assert_eq!(begin.unwrap_err().reason.code, "topic_recreated");
+            }
         }
     }
 
     #[test]
     fn contradictions_are_for_a_person() {
         let cases = [
-            (saved("b.1:9", Some(6)), vec![], "topic_recreated"),
             (
                 saved("b.1:9", Some(7)),
                 vec![at(2, "b.1:9")],
                 "positions_contradict",
             ),
             (None, vec![at(1, "b.1:9"), at(1, "c.1:9")], "positions_contradict"),
+            (None, vec![], "topic_without_watermark"),
         ];
         for (saved, watermarks, code) in cases {
-            assert_eq!(decide(saved, watermarks, Some(7)).unwrap_err().reason.code, code);
+            let failure = decide(saved, watermarks, true, Some(7)).unwrap_err();
+            assert_eq!(failure.reason.code, code);
         }
     }
 }
