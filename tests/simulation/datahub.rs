@@ -1,13 +1,30 @@
-//! A model of the service: shards that store whole requests, split and merge. It knows nothing of the collector.
+//! A model of the service: shards that store whole requests of several writers, split and merge, and can be read. It
+//! knows nothing of the collector.
 
-use cdc_collector::record::{Batch, Probe, Record, Shard, ShardId, ShardState};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cdc_collector::record::{
+    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, Record, RecordId, Shard, ShardId, ShardState,
+    TailRecord,
+};
+
+/// The group whose collector is put to the test.
+pub(super) const GROUP: &str = "ours";
+/// Another one, which relays the same binlog: its records have the same ids.
+const OTHER_GROUP: &str = "others";
+
+/// What a shard keeps of a record.
+struct Entry {
+    group: &'static str,
+    id: RecordId,
+    watermark: Option<Arc<str>>,
+}
 
 /// A shard and what it holds.
 pub(super) struct Stored {
     pub(super) shard: Shard,
-    pub(super) log: Vec<Record>,
-    /// The newest watermark: the row behind everything that was in the topic when its batch was formed.
-    watermark: usize,
+    log: Vec<Entry>,
 }
 
 /// The topic.
@@ -42,7 +59,6 @@ impl Datahub {
         self.shards.push(Stored {
             shard,
             log: Vec::new(),
-            watermark: 0,
         });
     }
 
@@ -115,36 +131,55 @@ impl Datahub {
         &mut self,
         id: &ShardId,
         records: &[Record],
-        watermark: Option<usize>,
+        watermark: Option<&Arc<str>>,
     ) -> (u128, u128) {
         let stored = self.find(id);
-        stored.log.extend_from_slice(records);
-        stored.watermark = stored.watermark.max(watermark.unwrap_or(0));
+        for (left, record) in (0..records.len()).rev().zip(records) {
+            stored.log.push(Entry {
+                group: GROUP,
+                id: record.id.clone(),
+                watermark: watermark.filter(|_| left == 0).cloned(),
+            });
+        }
         (stored.shard.begin, stored.shard.end)
     }
 
-    /// The newest watermark of all shards.
-    pub(super) fn watermark(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|stored| stored.watermark)
-            .max()
-            .unwrap_or(0)
-    }
-
-    /// Every record that any shard holds.
-    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.shards.iter().flat_map(|stored| &stored.log)
-    }
-
-    /// How much of the batch the shard holds: the longest run of it, wherever its first record occurs. A late
-    /// copy of an older, shorter request behind it must not hide it.
-    pub(super) fn probe(&mut self, batch: &Batch) -> Probe {
-        let log = &self.find(&batch.shard).log;
-        let run_from = |first: usize| {
-            let pairs = log[first..].iter().zip(batch.records.iter());
-            pairs.take_while(|(stored, sent)| stored.id == sent.id).count()
+    /// Another collector stores some of these records in the shard, each at the end of a request.
+    pub(super) fn others_store(&mut self, id: &ShardId, records: &[Record], watermark: Option<&Arc<str>>) {
+        let entry = |record: &Record| Entry {
+            group: OTHER_GROUP,
+            id: record.id.clone(),
+            watermark: watermark.cloned(),
         };
-        Probe::Holds((0..log.len()).map(run_from).max().unwrap_or(0))
+        self.find(id).log.extend(records.iter().map(entry));
+    }
+
+    /// The number of the shard's newest record.
+    pub(super) fn newest(&mut self, id: &ShardId) -> Option<u64> {
+        let count = u64::try_from(self.find(id).log.len()).unwrap();
+        count.checked_sub(1)
+    }
+
+    /// The shard's newest watermark of the group.
+    pub(super) fn watermark(&mut self, id: &ShardId) -> Option<Arc<str>> {
+        let ours = self.find(id).log.iter().filter(|entry| entry.group == GROUP);
+        ours.rev().find_map(|entry| entry.watermark.clone())
+    }
+
+    /// The shard's records `first..=last`.
+    pub(super) fn read(&mut self, id: &ShardId, (first, last): (u64, u64)) -> Vec<TailRecord> {
+        let index = |number| usize::try_from(number).unwrap();
+        let entries = &self.find(id).log[index(first)..=index(last)];
+        let tail = |(sequence, entry): (u64, &Entry)| {
+            let mut attributes = BTreeMap::from([
+                (ATTRIBUTE_GROUP.to_owned(), entry.group.to_owned()),
+                (ATTRIBUTE_ID.to_owned(), entry.id.to_string()),
+            ]);
+            if let Some(watermark) = &entry.watermark {
+                attributes.insert(ATTRIBUTE_WATERMARK.to_owned(), watermark.to_string());
+            }
+            TailRecord { sequence, attributes }
+        };
+        (first..).zip(entries).map(tail).collect()
     }
 }

@@ -1,21 +1,60 @@
-//! What becomes of a request on its way: stored, lost, late, refused, or stored in part, as the weather has it.
+//! What becomes of a request on its way: stored, lost, late, refused, or stored in part, as the weather has it; and of a
+//! look at what was stored, among what others write.
 
 use std::collections::BTreeSet;
 
-use cdc_collector::record::{Batch, Outcome, Record};
+use cdc_collector::record::{Batch, Outcome, Probe, Record};
 use cdc_collector::retry::{Disposition, Failure, Reason};
+use cdc_collector::sink::lookback::{LATE_REQUESTS, Search, Window};
 
-use super::world::{Event, World, millis, row_behind};
+use super::datahub::GROUP;
+use super::world::{Event, World, millis};
 
 impl World {
     pub(super) fn store(&mut self, batch: &Batch, records: &[Record]) {
         if self.hub.takes(&batch.shard) {
             let last = batch.records.last().map(|record| record.id.clone());
             let marked = records.last().map(|record| record.id.clone()) == last;
-            let watermark = batch.watermark.as_deref().filter(|_| marked).map(row_behind);
+            let watermark = batch.watermark.as_ref().filter(|_| marked);
+            if self.chance(self.weather.others) {
+                self.hub.others_store(&batch.shard, records, watermark);
+            }
             let range = self.hub.store(&batch.shard, records, watermark);
             self.oracle.stored(records, range);
+            if self.chance(self.weather.others) {
+                let some = self.rng.usize(..=records.len());
+                self.hub.others_store(&batch.shard, &records[..some], watermark);
+            }
         }
+    }
+
+    /// Reads the shard back, as the client does.
+    pub(super) fn look_up(&mut self, batch: &Batch) -> Probe {
+        if self.chance(self.weather.refused) {
+            return Probe::Failed(Failure::retry("unavailable", "try later"));
+        }
+        let newest = self.hub.newest(&batch.shard);
+        let begin = self.lengths.begin(batch, newest);
+        let begin = begin.expect("a shard shows what it acknowledged");
+        let mut window = Window::new(newest, begin, batch.records.len());
+        let mut search = Search::new(batch, GROUP);
+        while !search.has_all()
+            && let Some(stretch) = window.stretch()
+        {
+            search.look(&self.hub.read(&batch.shard, stretch));
+        }
+        self.lengths.shows(&batch.shard, newest);
+        let finding = search.finding(None);
+        self.tally.seen_again += finding.repeated;
+        finding.probe
+    }
+
+    /// Requests that the service still holds for this shard.
+    fn held_back(&self, batch: &Batch) -> usize {
+        let held = self
+            .pending()
+            .filter(|event| matches!(event, Event::StoreLate(late, true) if late.shard == batch.shard));
+        held.count()
     }
 
     /// The request reaches the service, and something becomes of it.
@@ -29,11 +68,13 @@ impl World {
         if self.chance(self.weather.lost) {
             // Not stored, or stored wholly or in part: the sender cannot know.
             let poisoned = self.poison_in(&batch).is_some();
-            let count = *self
-                .rng
-                .choice(&[0, batch.records.len(), batch.records.len() / 2])
-                .unwrap();
-            if !poisoned {
+            let all = batch.records.len();
+            let count = *self.rng.choice(&[0, all, all / 2]).unwrap();
+            if self.weather.partial > 0 && self.rng.u32(..4) == 0 {
+                if self.hub.takes(&batch.shard) {
+                    self.serve_in_part(&batch);
+                }
+            } else if !poisoned {
                 self.store(&batch, &batch.records[..count]);
             }
             return self.after(10..60, Event::Answer(batch, unknown));
@@ -41,12 +82,13 @@ impl World {
         let clean = self.poison_in(&batch).is_none();
         if clean && self.chance(self.weather.late) {
             self.at(self.now + millis(60), Event::Answer(batch.clone(), unknown));
-            return self.at(self.now + millis(150), Event::StoreLate(batch));
+            return self.at(self.now + millis(150), Event::StoreLate(batch, false));
         }
-        if clean && self.chance(self.weather.very_late) {
+        // One fewer than the client allows for: a request that was stored in part looks like several.
+        if clean && self.held_back(&batch) + 1 < LATE_REQUESTS && self.chance(self.weather.very_late) {
             self.oracle.excuse(&batch);
             self.at(self.now + millis(60), Event::Answer(batch.clone(), unknown));
-            return self.after(150..600, Event::StoreLate(batch));
+            return self.after(150..600, Event::StoreLate(batch, true));
         }
         let outcome = self.serve(&batch);
         self.after(1..15, Event::Answer(batch, outcome));

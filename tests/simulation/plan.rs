@@ -12,11 +12,24 @@ use cdc_collector::retry::Delays;
 use super::oracle::Row;
 use super::world::millis;
 
+/// Rows of a transaction.
+pub(super) const TRANSACTION: u64 = 5;
+
+/// The transaction that a row belongs to, by the place where it starts: a row is as long as a byte.
+pub(super) fn transaction(row: u64) -> Arc<str> {
+    Arc::from(format!("{FILE}:{}", row / TRANSACTION * TRANSACTION))
+}
+
+/// The binlog's only file.
+pub(super) const FILE: &str = "binlog.000001";
+
 /// How bad this world is; all in percent.
 pub(super) struct Weather {
     pub(super) lost: u32,
     pub(super) late: u32,
     pub(super) very_late: u32,
+    /// Requests around which somebody else writes into the shard.
+    pub(super) others: u32,
     pub(super) refused: u32,
     pub(super) partial: u32,
     pub(super) disk: u32,
@@ -34,7 +47,8 @@ impl Weather {
         Self {
             lost: up_to(rng, 25),
             late: up_to(rng, 12),
-            very_late: if rng.u32(..5) == 0 { 3 } else { 0 },
+            very_late: if rng.u32(..4) == 0 { 6 } else { 0 },
+            others: *rng.choice(&[0, 0, 30]).unwrap(),
             refused: up_to(rng, 30),
             partial: up_to(rng, 15),
             disk: up_to(rng, 40),
@@ -84,8 +98,8 @@ pub(super) fn rows(rng: &mut fastrand::Rng) -> Vec<Row> {
         let record = Record {
             seq: 0,
             id: RecordId {
-                transaction: Arc::from(format!("t:{}", index / 5)),
-                part: Part::Row(index % 5),
+                transaction: transaction(index),
+                part: Part::Row(index % TRANSACTION),
             },
             hash_key: keys[key],
             late: false,

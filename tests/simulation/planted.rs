@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A bug: in which file below `src`, which text (exactly once in it), and what stands there instead.
+/// A bug: in which file below `src` (or of the simulation), which text (exactly once in it), and what stands there instead.
 struct Plant {
     name: &'static str,
     file: &'static str,
@@ -22,6 +22,9 @@ const ANSWERS: &str = "delivery/answers.rs";
 const MEMORY: &str = "delivery/memory.rs";
 const CHECKPOINT: &str = "delivery/checkpoint.rs";
 const CORE: &str = "delivery.rs";
+const LOOKBACK: &str = "sink/lookback.rs";
+/// The simulated start, which reads back as the product's does.
+const START: &str = "simulation/start.rs";
 
 const PLANTS: &[Plant] = &[
     Plant {
@@ -215,6 +218,79 @@ const PLANTS: &[Plant] = &[
         from: "if self.halted.is_none() {\n            for at",
         to: "if true {\n            for at",
     },
+    Plant {
+        name: "failed_probe_read_as_nothing_there",
+        file: ANSWERS,
+        from: "Probe::Failed(failure) => self.probe_failed(now, at, id, count, failure),",
+        to: "Probe::Failed(_) => self.back_off(at, now.saturating_add(Duration::from_secs(1))),",
+    },
+    Plant {
+        name: "failed_probe_never_repeated",
+        file: ANSWERS,
+        from: "lane.stage = Stage::Doubtful { id, count, at: again };",
+        to: "lane.stage = Stage::Doubtful { id, count, at: Duration::MAX };",
+    },
+    Plant {
+        name: "hole_read_as_all_stored",
+        file: ANSWERS,
+        from: "Probe::Lacks(missing) => self.stored_except(now, at, count, &missing),",
+        to: "Probe::Lacks(_) => self.stored(now, at, count),",
+    },
+    Plant {
+        name: "hole_read_as_the_end",
+        file: LOOKBACK,
+        from: "Probe::Lacks(missing)\n        };",
+        to: "Probe::Holds(prefix)\n        };",
+    },
+    Plant {
+        name: "another_request_of_ours_ends_the_look_back",
+        file: LOOKBACK,
+        from: "for record in records.iter().filter(|record| is_of(record, self.group)) {",
+        to: "for record in records.iter().rev().filter(|record| is_of(record, self.group))
+                .take_while(|record| self.ids.contains_key(&record.attributes[ATTRIBUTE_ID])) {",
+    },
+    Plant {
+        name: "request_counted_before_its_answer",
+        file: LOOKBACK,
+        from: "length.sent = Some((batch.id, length.least));",
+        to: "length.least += batch.records.len() as u64; length.sent = Some((batch.id, length.least));",
+    },
+    Plant {
+        name: "lost_request_counted_as_stored",
+        file: LOOKBACK,
+        from: "Outcome::Refused(_) | Outcome::Unknown { .. } => 0,",
+        to: "Outcome::Refused(_) => 0, Outcome::Unknown { .. } => batch.records.len(),",
+    },
+    Plant {
+        name: "refused_records_counted_as_stored",
+        file: LOOKBACK,
+        from: "batch.records.len().saturating_sub(refused.len()),",
+        to: "batch.records.len(),",
+    },
+    Plant {
+        name: "others_taken_for_ours",
+        file: LOOKBACK,
+        from: "is_some_and(|of| of == group)",
+        to: "is_some()",
+    },
+    Plant {
+        name: "late_copy_ends_the_starts_reading",
+        file: LOOKBACK,
+        from: "if self.passed.len() > LATE_REQUESTS {",
+        to: "if true {",
+    },
+    Plant {
+        name: "look_back_ends_two_records_early",
+        file: LOOKBACK,
+        from: "self.end <= self.begin ||",
+        to: "self.end <= self.begin + 2 ||",
+    },
+    Plant {
+        name: "parents_not_read_at_the_start",
+        file: START,
+        from: "for shard in &shards {",
+        to: "for shard in shards.iter().filter(|shard| shard.state != ShardState::Closed) {",
+    },
 ];
 
 /// The name of the program that has no plant.
@@ -231,11 +307,20 @@ const CORE_FILES: &[&str] = &[
     "delivery/resume.rs",
     "delivery/routing.rs",
     "delivery/snapshot.rs",
+    "sink/lookback.rs",
 ];
-const SIMULATION_FILES: &[&str] = &["datahub.rs", "faults.rs", "oracle.rs", "plan.rs", "world.rs"];
+const SIMULATION_FILES: &[&str] = &[
+    "datahub.rs",
+    "faults.rs",
+    "oracle.rs",
+    "plan.rs",
+    "start.rs",
+    "world.rs",
+];
 
 /// What the core imports, copied once.
 const VOCABULARY_FILES: &[&str] = &[
+    "change.rs",
     "position.rs",
     "position/order.rs",
     "record.rs",
@@ -248,6 +333,7 @@ const DEPENDENCIES: &[&str] = &["backoff", "bytes", "fastrand", "serde", "serde_
 
 /// The root of the core's imports, built once. `config.rs` itself would bring half of the product with it.
 const VOCABULARY: &str = r#"#![allow(warnings)]
+pub mod change;
 pub mod position;
 pub mod record;
 pub mod retry;
@@ -262,13 +348,18 @@ pub mod config {
 /// Lives through worlds until one breaks a promise: says which, and exits with 3; with 0 if none does.
 const MAIN: &str = r#"#![allow(warnings)]
 extern crate self as cdc_collector;
-pub use vocabulary::{config, position, record, retry};
+pub use vocabulary::{change, config, position, record, retry};
 pub mod delivery;
+pub mod sink {
+    pub mod lookback;
+    pub mod wire { pub mod limits { pub const PAGE_RECORDS: u32 = 1000; } }
+}
 mod simulation {
     mod datahub;
     mod faults;
     mod oracle;
     mod plan;
+    mod start;
     mod world;
     pub fn holds(seed: u64) -> bool { std::panic::catch_unwind(|| world::run(seed)).is_ok() }
 }
@@ -297,9 +388,12 @@ fn write_if_changed(path: &Path, text: &str) {
 fn write_program(root: &Path, name: &str, plant: Option<&Plant>) {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut planted = false;
-    for file in CORE_FILES {
-        let mut text = fs::read_to_string(repository.join("src").join(file)).unwrap();
-        if let Some(plant) = plant.filter(|plant| plant.file == *file) {
+    let core = CORE_FILES.iter().map(|file| ("src", String::from(*file)));
+    let simulation = SIMULATION_FILES.iter();
+    let simulation = simulation.map(|file| ("tests", format!("simulation/{file}")));
+    for (place, file) in core.chain(simulation) {
+        let mut text = fs::read_to_string(repository.join(place).join(&file)).unwrap();
+        if let Some(plant) = plant.filter(|plant| plant.file == file) {
             let found = text.matches(plant.from).count();
             assert_eq!(
                 found, 1,
@@ -315,10 +409,6 @@ fn write_program(root: &Path, name: &str, plant: Option<&Plant>) {
         plant.is_some(),
         "{name}: its file is not part of the core"
     );
-    for file in SIMULATION_FILES {
-        let text = fs::read_to_string(repository.join("tests/simulation").join(file)).unwrap();
-        write_if_changed(&root.join(name).join("simulation").join(file), &text);
-    }
     write_if_changed(&root.join(name).join("main.rs"), MAIN);
 }
 

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cdc_collector::delivery::{Core, Effect, Settings};
-use cdc_collector::position::{FilePosition, Flavour, Position, ServerIdentity, Watermark};
+use cdc_collector::position::{FilePosition, Flavour, OpenTransaction, Position, ServerIdentity, Watermark};
 use cdc_collector::record::{Batch, BatchId, Chunk, Outcome, Probe, Record, Shard};
 use cdc_collector::retry::{Disposition, Failure};
+use cdc_collector::sink::lookback::Lengths;
 
 use super::datahub::Datahub;
 use super::oracle::Oracle;
-use super::plan::{Weather, poison, rows, settings};
+use super::plan::{FILE, TRANSACTION, Weather, poison, rows, settings, transaction};
 
 /// A world that takes more steps than this makes no progress any more.
 const MOST_STEPS: u32 = 60_000;
@@ -28,6 +29,12 @@ pub(super) struct Tally {
     pub(super) wipes: u64,
     /// Records that a run found in the topic behind its start.
     pub(super) remembered: u64,
+    /// Of these, in sealed shards, without a checkpoint.
+    pub(super) of_parents: u64,
+    /// Records that were seen twice where a shard was read.
+    pub(super) seen_again: u64,
+    /// Requests that were stored when the run that had sent them was over.
+    pub(super) stored_after_death: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -41,6 +48,9 @@ impl std::ops::AddAssign for Tally {
         self.reshapes += other.reshapes;
         self.wipes += other.wipes;
         self.remembered += other.remembered;
+        self.of_parents += other.of_parents;
+        self.seen_again += other.seen_again;
+        self.stored_after_death += other.stored_after_death;
     }
 }
 
@@ -48,8 +58,8 @@ impl std::ops::AddAssign for Tally {
 pub(super) enum Event {
     /// The request reaches the service.
     Arrive(Batch),
-    /// The service stores the records of a request that its sender has given up.
-    StoreLate(Batch),
+    /// The service stores the records of a request that its sender has given up: before they are looked for, or after.
+    StoreLate(Batch, bool),
     Answer(Batch, Outcome),
     LookUp(Batch),
     Probed(Batch, Probe),
@@ -68,32 +78,46 @@ pub(super) struct World {
     pub(super) weather: Weather,
     settings: Settings,
     pub(super) hub: Datahub,
+    /// What the present run's client knows of the shards.
+    pub(super) lengths: Lengths,
     pub(super) oracle: Oracle,
     pub(super) poison: BTreeSet<usize>,
-    saved: usize,
+    pub(super) saved: usize,
     events: BTreeMap<(Duration, u64), Event>,
     scheduled: u64,
     next_chunk: Duration,
-    tally: Tally,
+    pub(super) tally: Tally,
 }
 
 pub(super) fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn position(row: usize) -> Position {
+pub(super) fn position(row: usize) -> Position {
+    let row = u64::try_from(row).unwrap();
+    let rows = row % TRANSACTION;
     Position {
         gtid_set: None,
         file: FilePosition {
-            file: "binlog.000001".to_owned(),
-            pos: u64::try_from(row).unwrap(),
+            file: FILE.to_owned(),
+            pos: row - rows,
         },
-        open: None,
+        open: (rows > 0).then(|| OpenTransaction {
+            id: transaction(row).to_string(),
+            rows,
+            fingerprint: 0,
+        }),
         parked: Vec::new(),
     }
 }
 
-fn server() -> ServerIdentity {
+/// The row in front of which a position lies.
+pub(super) fn row_of(position: &Position) -> usize {
+    let rows = position.open.as_ref().map_or(0, |open| open.rows);
+    usize::try_from(position.file.pos + rows).unwrap()
+}
+
+pub(super) fn server() -> ServerIdentity {
     ServerIdentity {
         flavour: Flavour::MySql,
         server_uuid: "u".to_owned(),
@@ -104,7 +128,7 @@ fn server() -> ServerIdentity {
 /// The row in front of which a position in its text form lies.
 pub(super) fn row_behind(text: &str) -> usize {
     let watermark: Watermark = serde_json::from_str(text).unwrap();
-    usize::try_from(watermark.position.file.pos).unwrap()
+    row_of(&watermark.position)
 }
 
 /// Lives through the world of this seed; panics where a promise is broken.
@@ -125,6 +149,7 @@ impl World {
         let poison = poison(&mut rng, &rows);
         let mut world = Self {
             hub: Datahub::new(rng.u32(1..6)),
+            lengths: Lengths::default(),
             oracle: Oracle::new(rows, settings.clone()),
             rng,
             now: Duration::ZERO,
@@ -172,22 +197,13 @@ impl World {
     /// One run of the core from the saved position; whether the world is complete after it.
     fn run_core(&mut self, steps: &mut u32) -> bool {
         let mut core = Core::new(self.settings.clone());
-        // Without a checkpoint, where the topic says that everything before is in it.
-        let start = if self.saved > 0 {
-            self.saved
-        } else {
-            self.hub.watermark()
-        };
+        let (start, mut stored) = self.read_back();
         self.oracle.run_begins(start);
-        let stored: Vec<&Record> = self
-            .hub
-            .records()
-            .filter(|record| self.oracle.row_of(record) >= start)
-            .chain(self.oracle.dead_letters(start))
-            .collect();
         self.tally.remembered += u64::try_from(stored.len()).unwrap();
+        let letters = self.oracle.dead_letters(start);
+        stored.extend(letters.map(|record| record.id.clone()));
         core.handle_server(&server());
-        core.handle_stored(stored.iter().map(|record| record.id.clone()).collect());
+        core.handle_stored(stored);
         let (mut seq, mut next) = (0, start);
         // The read side says where it starts before anything else.
         self.give(&mut core, &mut seq, next, 0);
@@ -268,6 +284,7 @@ impl World {
                     assert!(core.halted().is_none(), "sent after a halt");
                     self.tally.sends += 1;
                     self.oracle.sends(self.now, &batch);
+                    self.lengths.sends(&batch);
                     self.after(1..15, Event::Arrive(batch));
                 }
                 Effect::Probe(batch) => {
@@ -276,7 +293,7 @@ impl World {
                     self.after(1..15, Event::LookUp(batch));
                 }
                 Effect::Persist(position) => {
-                    let row = usize::try_from(position.file.pos).unwrap();
+                    let row = row_of(&position);
                     self.oracle.persists(self.now, row);
                     let good = !self.chance(self.weather.disk);
                     self.after(1..80, Event::Saved(row, good));
@@ -301,22 +318,22 @@ impl World {
         };
         match event {
             Event::Arrive(batch) => self.arrive(batch),
-            Event::StoreLate(batch) => self.store(&batch, &batch.records),
+            Event::StoreLate(batch, _) => self.store(&batch, &batch.records),
             Event::Answer(batch, outcome) => self.answer(core, &batch, outcome),
             Event::LookUp(batch) => {
-                let probe = if self.chance(self.weather.refused) {
-                    Probe::Failed(Failure::retry("unavailable", "try later"))
-                } else {
-                    self.hub.probe(&batch)
-                };
+                let probe = self.look_up(&batch);
                 self.after(1..15, Event::Probed(batch, probe));
             }
             Event::Probed(batch, probe) => {
-                if let Probe::Holds(count) = probe {
-                    self.tell(&batch, |index| index < count);
-                    self.oracle.answered(&batch, None);
-                } else {
+                match &probe {
+                    Probe::Holds(count) => self.tell(&batch, |index| index < *count),
+                    Probe::Lacks(missing) => self.tell(&batch, |index| !missing.contains(&index)),
+                    Probe::Failed(_) => {}
+                }
+                if let Probe::Failed(_) = probe {
                     self.oracle.in_doubt(self.now - self.settings.probe_delay, &batch);
+                } else {
+                    self.oracle.answered(&batch, None);
                 }
                 core.handle_probe(self.now, batch.id, probe);
             }
@@ -374,6 +391,7 @@ impl World {
     }
 
     fn answer(&mut self, core: &mut Core, batch: &Batch, outcome: Outcome) {
+        self.lengths.answered(batch, &outcome);
         let mut pause = None;
         match &outcome {
             Outcome::Acknowledged => self.tell(batch, |_| true),
@@ -397,12 +415,21 @@ impl World {
         core.handle_outcome(self.now, id, outcome);
     }
 
-    /// The process is gone. What was on its way arrives now or never.
+    /// What will happen.
+    pub(super) fn pending(&self) -> impl Iterator<Item = &Event> {
+        self.events.values()
+    }
+
+    /// The process is gone. What was on its way arrives now or never, or when the next run has looked.
     fn die(&mut self) {
         for ((at, order), event) in std::mem::take(&mut self.events) {
             let arrives = self.rng.bool();
             match event {
-                Event::Arrive(batch) | Event::StoreLate(batch) => {
+                Event::StoreLate(_, true) if self.rng.bool() => {
+                    self.tally.stored_after_death += 1;
+                    self.events.insert((at, order), event);
+                }
+                Event::Arrive(batch) | Event::StoreLate(batch, _) => {
                     if arrives && self.poison_in(&batch).is_none() {
                         self.store(&batch, &batch.records);
                     }
