@@ -30,8 +30,9 @@ pub const LOOK_BACK_RECORDS: u64 = 100_000;
 /// part. One is the rule: a request is given up only when the shard was read, and by then the service answers again.
 pub const LATE_REQUESTS: usize = 3;
 
-/// Reads in a row that show less of a shard than was there before the batch was sent, until they are believed: by then
-/// the topic has been made anew under this name, or numbers its records otherwise.
+/// Reads in a row that show less of a shard than was there before the batch was sent, until they are believed.
+///
+/// By then the topic has been made anew under this name, or the service numbers its records otherwise.
 const STALE_READS: u32 = 3;
 
 /// Most records of a stretch: what is held of them at once is a few megabytes.
