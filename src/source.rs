@@ -7,7 +7,9 @@
 
 pub mod asking;
 pub mod audit;
+pub mod away;
 pub mod captured;
+mod chances;
 pub mod connection;
 pub mod decode;
 pub mod feed;
@@ -41,6 +43,7 @@ use crate::change::ChangeEvent;
 use crate::config::{DatabaseConfig, RecordsConfig};
 use crate::position::{Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure, Reason};
+use away::Away;
 use feed::Feed;
 use opening::Opened;
 use parked::{Order, Parking};
@@ -91,6 +94,7 @@ enum State {
     Opening(Pin<Box<dyn Future<Output = Result<Opened, Failure>> + Send>>),
     Waiting(Pin<Box<Sleep>>),
     Streaming(Box<Streaming>),
+    Away(Box<Away>),
     Halted(Failure),
     Closed,
 }
@@ -117,6 +121,7 @@ pub struct Source {
     denied: u32,
     /// Wrong checksums since the last transaction.
     wrong_sums: u32,
+    patience: Duration,
 }
 
 impl Source {
@@ -148,6 +153,7 @@ impl Source {
             attempts: 0,
             denied: 0,
             wrong_sums: 0,
+            patience: away::patience(None),
         }
     }
 
@@ -197,6 +203,11 @@ impl Source {
                 },
                 State::Waiting(sleep) => {
                     sleep.await;
+                    self.state = State::Idle;
+                    continue;
+                }
+                State::Away(_) => {
+                    self.publisher.returns();
                     self.state = State::Idle;
                     continue;
                 }
@@ -279,8 +290,10 @@ impl Source {
     /// Ends the connections; the server notices at once. Afterwards [`next`](Self::next) waits for ever.
     pub async fn close(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Closed);
-        if let State::Streaming(streaming) = state {
-            streaming.close().await;
+        match state {
+            State::Streaming(streaming) => streaming.close().await,
+            State::Away(away) => away.close().await,
+            State::Idle | State::Opening(_) | State::Waiting(_) | State::Halted(_) | State::Closed => {}
         }
         self.tally.flush();
     }
@@ -348,6 +361,7 @@ impl Source {
             feed.emit(self.records.emits);
             self.feed = Some(feed);
         }
+        self.patience = away::patience(opened.facts.write_timeout_seconds);
         self.publisher.server(&opened.facts);
         self.publisher.state(SourceState::Streaming);
         self.state = State::Streaming(Box::new(Streaming::new(
@@ -406,9 +420,7 @@ impl Source {
             // The destination's dispositions; nothing here has them.
             Disposition::Reroute | Disposition::Poison(_) => Duration::ZERO,
         };
-        if let (Some(feed), Some((_, position))) = (&mut self.feed, &mut self.known) {
-            *position = feed.cut();
-        }
+        self.cut();
         let delay = self.delays.delay(self.attempts, &mut self.rng).max(after);
         self.attempts = self.attempts.saturating_add(1);
         Tally::reconnect(failure.reason.code);
@@ -444,36 +456,6 @@ impl Source {
         }
         self.state = State::Idle;
         true
-    }
-
-    /// The two failures that are judged by how often they come: a refused password, and a wrong checksum.
-    fn second_chance(&mut self, failure: &Failure) -> Option<Failure> {
-        let reason = &failure.reason;
-        match reason.code {
-            "database_access_denied" => {
-                self.denied = self.denied.saturating_add(1);
-                if self.denied >= self.alarm_attempts {
-                    return None;
-                }
-                // The password may just have been changed: its file has the new one, now or soon.
-                match self.config.password.read_again() {
-                    Ok(password) => Arc::make_mut(&mut self.config).password = password,
-                    Err(error) => tracing::warn!(%error, "the password file cannot be read again"),
-                }
-                Some(Failure::retry(reason.code, reason.message.clone()))
-            }
-            intake::CHECKSUM => {
-                self.wrong_sums = self.wrong_sums.saturating_add(1);
-                (self.wrong_sums > 1).then(|| {
-                    Failure::halt(
-                        reason.code,
-                        format!("{}, again after a reconnect", reason.message),
-                        "check the server's disk and the network; restart from a position behind the event once its rows were copied by hand",
-                    )
-                })
-            }
-            _ => None,
-        }
     }
 }
 

@@ -17,6 +17,8 @@ mod layers;
 #[cfg(test)]
 mod parked;
 #[cfg(test)]
+mod parking;
+#[cfg(test)]
 mod preflight;
 #[cfg(test)]
 mod readback;

@@ -199,6 +199,7 @@ impl View {
                 },
                 Some(reason.clone()),
             ),
+            SourceState::Parked => (Link::Parked, None),
             SourceState::Halted { failure } => (
                 Link::Connecting {
                     since: self.moment(source.since),
@@ -329,6 +330,7 @@ fn source_component(source: &SourceStatus) -> Component {
         SourceState::Connecting => ("connecting", None),
         SourceState::Streaming => ("streaming", None),
         SourceState::Reconnecting { reason, .. } => ("reconnecting", Some(reason)),
+        SourceState::Parked => ("parked", None),
         SourceState::Halted { failure } => ("halted", Some(&failure.reason)),
     };
     Component {

@@ -240,10 +240,14 @@ impl Facts {
                 ));
             }
             SourceState::Parked => {
-                return Some(Verdict::unready(
-                    State::Parked,
-                    "parked",
-                    "the database's connection is closed until DataHub takes records again",
+                let mut summary =
+                    String::from("the database's connection is closed until DataHub takes records again");
+                if let Some(reason) = &self.datahub_failure {
+                    summary.push_str(&format!(": {reason}"));
+                }
+                return Some(Verdict::unready(State::Parked, "parked", summary).remedy(
+                    "check the endpoint and the service's status, and how long the database keeps its binlog; it is \
+                     read on from the same row when DataHub answers",
                 ));
             }
             SourceState::Connecting { .. } if !self.has_streamed => {

@@ -2,14 +2,15 @@
 //!
 //! A chunk leaves when it is large enough or when the source has nothing more at hand, so latency is low when
 //! traffic is low and chunks are large when it is high. The channel holds a few chunks; when it is full the
-//! loop waits, the socket fills, and the server waits with us.
+//! loop waits, the socket fills, and the server waits with us. For a while: before the server would throw us out, the
+//! source leaves it, and comes back when all of the channel is free again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Tick;
@@ -271,13 +272,20 @@ impl Intake {
         ended
     }
 
-    /// Waits for room in the channel, ticking.
+    /// Waits for room in the channel, ticking; parks the source if that takes long.
     async fn hand_over(&mut self, arrival: Arrival, stop: &CancellationToken) -> Option<Ended> {
+        let mut leave_at = Some(Instant::now() + self.source.patience());
         loop {
+            // Who has left comes back for more than a single chunk, or it would not be worth the way.
+            let room = leave_at.map_or(self.arrivals.max_capacity(), |_| 1);
+            let tick = Instant::now() + TICK;
+            let until = leave_at.map_or(tick, |at| tick.min(at));
             tokio::select! {
-                place = timeout(TICK, self.arrivals.reserve()) => match place {
-                    Ok(Ok(place)) => {
-                        place.send(arrival);
+                places = timeout_at(until, self.arrivals.reserve_many(room)) => match places {
+                    Ok(Ok(mut places)) => {
+                        if let Some(place) = places.next() {
+                            place.send(arrival);
+                        }
                         return None;
                     }
                     Ok(Err(_)) => return Some(Ended::DriverGone),
@@ -286,7 +294,12 @@ impl Intake {
                         self.waiting.store(true, Ordering::Relaxed);
                     }
                 },
+                () = self.source.watch(), if leave_at.is_none() => {}
                 () = stop.cancelled() => return Some(Ended::Stopped),
+            }
+            if leave_at.is_some_and(|at| Instant::now() >= at) {
+                self.source.park().await;
+                leave_at = None;
             }
         }
     }

@@ -31,6 +31,8 @@ pub enum SourceState {
         /// Failures since the last event was received.
         attempts: u32,
     },
+    /// The connection was given back because nobody takes what is read; it is made again when somebody does.
+    Parked,
     /// Only a person can help.
     Halted {
         /// Why, with the remedy.
@@ -47,7 +49,7 @@ pub struct SourceStatus {
     pub since: Instant,
     /// The agreed heartbeat: an idle server is silent for no longer.
     pub heartbeat: Duration,
-    /// When the last event or heartbeat arrived.
+    /// When the last event or heartbeat arrived, or the source came back to where it had left on its own.
     pub last_received: Option<Instant>,
     /// Commit time of the last transaction that was read, microseconds since 1970.
     pub last_commit_us: Option<u64>,
@@ -140,6 +142,13 @@ impl Publisher {
             status.state = state;
             status.since = Instant::now();
         });
+    }
+
+    /// It goes back to the server that it had left on its own: the silence until now was no fault.
+    pub(super) fn returns(&mut self) {
+        self.state(SourceState::Connecting);
+        self.sender
+            .send_modify(|status| status.last_received = Some(Instant::now()));
     }
 
     /// Names the server.

@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const PARKED_PERIOD: Duration = Duration::from_secs(10);
 
 /// How often the server is asked where its binlog ends.
-const HEAD_PERIOD: Duration = Duration::from_secs(10);
+pub const HEAD_PERIOD: Duration = Duration::from_secs(10);
 
 /// A connection that sends events.
 pub struct Streaming {
@@ -410,6 +410,12 @@ impl Streaming {
             Some(taken) => feed.rows(&taken.header, taken.body(), f),
             None => Ok(()),
         }
+    }
+
+    /// Ends the dump; the connection for questions stays.
+    pub async fn leave(self) -> Asking {
+        self.intake.close().await;
+        self.asking
     }
 
     /// Ends both connections.

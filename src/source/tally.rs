@@ -70,6 +70,11 @@ impl Tally {
         gauge!(metric::ROWS_PARKED).set(rows as f64);
     }
 
+    /// The server was left because nobody takes what is read.
+    pub fn park() {
+        counter!(metric::SOURCE_PARKS_TOTAL).increment(1);
+    }
+
     /// Definitions changed; `kind` is the label.
     pub fn schema_change(kind: &'static str) {
         counter!(metric::SCHEMA_CHANGES_TOTAL, "kind" => kind).increment(1);

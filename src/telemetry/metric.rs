@@ -94,6 +94,7 @@ metrics_table! {
     SOURCE_EVENTS_TOTAL = "cdc_source_events_total", Shape::Counter, Count, "Binlog events received, by type.";
     SOURCE_BYTES_TOTAL = "cdc_source_bytes_total", Shape::Counter, Bytes, "Bytes of binlog received.";
     SOURCE_RECONNECTS_TOTAL = "cdc_source_reconnects_total", Shape::Counter, Count, "Connections to the database lost or refused, by reason.";
+    SOURCE_PARKS_TOTAL = "cdc_source_parks_total", Shape::Counter, Count, "Times that the database was left because DataHub took nothing for long.";
     ROWS_DECODED_TOTAL = "cdc_rows_decoded_total", Shape::Counter, Count, "Row changes decoded, by operation; m: records beside the rows (EMIT_*).";
     ROWS_FILTERED_TOTAL = "cdc_rows_filtered_total", Shape::Counter, Count, "Row changes of tables that are not captured.";
     ROWS_ACKED_TOTAL = "cdc_rows_acked_total", Shape::Counter, Count, "Row changes that DataHub acknowledged.";

@@ -33,6 +33,7 @@ fn facts(flavour: Flavour) -> ServerFacts {
         oldest: file("b.1", 4),
         binlogs: vec![("b.1".to_owned(), 900), ("b.2".to_owned(), 500)],
         expire_seconds: None,
+        write_timeout_seconds: Some(60),
         captured_tables: 1,
         left_out: Default::default(),
     }

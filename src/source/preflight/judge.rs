@@ -46,6 +46,7 @@ pub(super) fn facts(seen: &Observation) -> ServerFacts {
         },
         binlogs: seen.binlogs.rows().to_vec(),
         expire_seconds: expire_seconds(seen),
+        write_timeout_seconds: seen.variable("net_write_timeout").parse().ok(),
         captured_tables: seen.captured.tables.len(),
         left_out: match seen.captured.types {
             TypePolicy::Halt => BTreeSet::new(),

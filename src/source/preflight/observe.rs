@@ -12,12 +12,13 @@ use crate::source::connection::{Answer, cell, one_text, query, variable};
 use crate::source::refusal::{DUMP_REFUSED, MISSING_PRIVILEGES, STATEMENT_UNSUPPORTED, UNKNOWN_VARIABLE};
 
 /// Read as `SELECT @@name`: the form that an OceanBase proxy carries to the binlog instance.
-const SELECTED: [&str; 5] = [
+const SELECTED: [&str; 6] = [
     "server_uuid",
     "server_id",
     "gtid_mode",
     "gtid_executed",
     "gtid_purged",
+    "net_write_timeout",
 ];
 
 /// Read as SHOW VARIABLES: a variable that the server does not have is no row, not an error.
