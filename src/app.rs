@@ -12,6 +12,7 @@ mod check;
 mod describe;
 mod fields;
 mod memory;
+mod outlook;
 mod prepare;
 mod tables;
 mod topic;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::position::{GtidSet, Position, ServerIdentity};
+
 /// A table's name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableId {
@@ -274,6 +276,31 @@ pub enum Mark<'a> {
         /// What it does.
         change: &'a DefinitionChange,
     },
+    /// What lies between was lost: rows that follow come from behind it.
+    Gap(&'a Gap),
+}
+
+/// A stretch of the binlog that is not relayed, because the server no longer had its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Everything before it was relayed.
+    pub from: Position,
+    /// Everything behind it is.
+    pub to: Position,
+    /// The transactions in between, where the source has GTIDs.
+    pub lost: Option<GtidSet>,
+    /// Whose binlog it is.
+    pub server: ServerIdentity,
+    /// The operator's choice of where to go on, in the option's word.
+    pub chosen: &'static str,
+}
+
+impl Gap {
+    /// What stands for a transaction in its record's id: the same for the same gap, in every run.
+    pub fn id(&self) -> String {
+        let rows = self.from.open.as_ref().map_or(0, |open| open.rows);
+        format!("{}+{rows}-{}", self.from.file, self.to.file)
+    }
 }
 
 /// A statement that changes the definition of something captured.

@@ -87,6 +87,8 @@ pub struct DatabaseConfig {
     pub schemas: SchemaPolicy,
     /// Where to start without a checkpoint (`START_POSITION`).
     pub start: StartPosition,
+    /// What a position does that the server cannot continue from (`ON_POSITION_LOST`).
+    pub position_lost: PositionLost,
     /// How often every captured table's definition is compared with the server's (`SCHEMA_CHECK_SECONDS`); zero for
     /// never.
     pub schema_check: Duration,
@@ -110,6 +112,29 @@ pub enum TypePolicy {
     Halt,
     /// Leave its table out: the rows are counted as filtered.
     SkipTable,
+}
+
+/// `ON_POSITION_LOST`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PositionLost {
+    /// Stop and wait for a person.
+    #[default]
+    Halt,
+    /// Go on with the oldest that the server has, behind a record of the gap.
+    Earliest,
+    /// Go on with what is committed from now on, behind a record of the gap.
+    Latest,
+}
+
+impl PositionLost {
+    /// The option's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Halt => "halt",
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+        }
+    }
 }
 
 /// Where to start when nothing is known (`START_POSITION`).
@@ -285,6 +310,8 @@ pub struct MonitoringConfig {
     /// Age of the oldest unacknowledged record from which the collector is not ready
     /// (`READY_MAX_UNACKED_SECONDS`).
     pub max_unacked: Duration,
+    /// Time until needed binlog is purged below which there is a warning (`PURGE_WARN_SECONDS`).
+    pub purge_warn: Duration,
     /// Silence of an internal loop from which the collector is not alive (`LIVENESS_STALL_SECONDS`).
     pub liveness_stall: Duration,
 }

@@ -211,22 +211,24 @@ impl Encoder {
     }
 
     fn push_mark(&mut self, mark: &Mark<'_>) {
-        let (meta, part, hash_key) = match mark {
-            Mark::Begin { meta } => (meta, Part::Begin, key::md5(meta.transaction.as_bytes())),
-            Mark::End { meta, .. } => (meta, Part::End, key::md5(meta.transaction.as_bytes())),
+        let by_id = |id: &Arc<str>, part| (Arc::clone(id), part, key::md5(id.as_bytes()));
+        let (transaction, part, hash_key) = match mark {
+            Mark::Begin { meta } => by_id(&meta.transaction, Part::Begin),
+            Mark::End { meta, .. } => by_id(&meta.transaction, Part::End),
+            Mark::Gap(gap) => by_id(&gap.id().into(), Part::Gap),
             // With the table's rows, where tables route.
             Mark::Definition {
                 meta,
                 ordinal,
                 change,
-            } => (meta, Part::Definition(*ordinal), table_hash(&change.id)),
+            } => {
+                let transaction = Arc::clone(&meta.transaction);
+                (transaction, Part::Definition(*ordinal), table_hash(&change.id))
+            }
         };
         self.writer.write_mark(mark, &mut self.buffer);
         self.pending.push(Pending {
-            id: RecordId {
-                transaction: Arc::clone(&meta.transaction),
-                part,
-            },
+            id: RecordId { transaction, part },
             hash_key,
             late: meta.late,
             end: self.buffer.len(),

@@ -27,7 +27,7 @@ use crate::telemetry::Metrics;
 use limit::Limited;
 
 pub use status::Status;
-pub use verdict::{Facts, SourceState, State, Verdict};
+pub use verdict::{Facts, PURGE_NEAR, PURGE_REMEDY, SourceState, State, Verdict};
 
 /// How long answers that are being written may take once the server is told to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 mod order;
+mod sets;
 
 use serde::{Deserialize, Serialize};
 

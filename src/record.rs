@@ -53,6 +53,8 @@ pub enum Part {
     End,
     /// A change of definitions, by its place among those of the transaction, from 0.
     Definition(u64),
+    /// No part of a transaction: what lies between two was lost.
+    Gap,
 }
 
 /// Text that is no [`Part`].
@@ -68,6 +70,7 @@ impl FromStr for Part {
         match text {
             "begin" => Ok(Self::Begin),
             "end" => Ok(Self::End),
+            "gap" => Ok(Self::Gap),
             _ => match text.strip_prefix("ddl") {
                 Some(ordinal) => number(ordinal).map(Self::Definition),
                 None => number(text).map(Self::Row),
@@ -83,6 +86,7 @@ impl fmt::Display for Part {
             Self::Begin => f.write_str("begin"),
             Self::End => f.write_str("end"),
             Self::Definition(ordinal) => write!(f, "ddl{ordinal}"),
+            Self::Gap => f.write_str("gap"),
         }
     }
 }
@@ -265,6 +269,7 @@ mod tests {
             (Part::Begin, "u:7:begin"),
             (Part::End, "u:7:end"),
             (Part::Definition(2), "u:7:ddl2"),
+            (Part::Gap, "u:7:gap"),
         ] {
             let transaction = "u:7".into();
             assert_eq!(RecordId { transaction, part }.to_string(), text);

@@ -14,7 +14,9 @@ pub mod connection;
 pub mod decode;
 pub mod feed;
 pub mod fingerprint;
+pub mod forecast;
 pub mod intake;
+pub mod lost;
 pub mod opening;
 pub mod parked;
 pub mod preflight;
@@ -41,7 +43,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::change::ChangeEvent;
 use crate::config::{DatabaseConfig, RecordsConfig};
-use crate::position::{Position, ServerIdentity};
+use crate::position::{GtidSet, Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure, Reason};
 use away::Away;
 use feed::Feed;
@@ -122,6 +124,10 @@ pub struct Source {
     /// Wrong checksums since the last transaction.
     wrong_sums: u32,
     patience: Duration,
+    /// Whether the server refused the position as purged since it last sent events.
+    refused: bool,
+    /// Transactions that the server has purged, as its stream said.
+    purged: GtidSet,
 }
 
 impl Source {
@@ -154,6 +160,8 @@ impl Source {
             denied: 0,
             wrong_sums: 0,
             patience: away::patience(None),
+            refused: false,
+            purged: GtidSet::default(),
         }
     }
 
@@ -229,7 +237,7 @@ impl Source {
                             )
                             .await;
                         if streaming.made_progress() {
-                            (self.attempts, self.denied) = (0, 0);
+                            (self.attempts, self.denied, self.refused) = (0, 0, false);
                         }
                         outcome
                     }
@@ -317,16 +325,12 @@ impl Source {
         }
         self.publisher.parked(feed);
         let before = std::mem::replace(&mut self.state, State::Idle);
-        let (config, records, known) = (
-            Arc::clone(&self.config),
-            Arc::clone(&self.records),
-            self.known.clone(),
-        );
+        let attempt = self.attempt();
         self.state = State::Opening(Box::pin(async move {
             if let State::Streaming(streaming) = before {
                 streaming.close().await;
             }
-            opening::open(config, records, known).await
+            attempt.await
         }));
     }
 
@@ -334,31 +338,37 @@ impl Source {
         if self.attempts == 0 {
             self.publisher.state(SourceState::Connecting);
         }
-        let config = Arc::clone(&self.config);
-        let (records, known) = (Arc::clone(&self.records), self.known.clone());
-        self.state = State::Opening(Box::pin(opening::open(config, records, known)));
+        self.state = State::Opening(Box::pin(self.attempt()));
     }
 
     fn begin(&mut self, opened: Opened) {
         let flavour = opened.facts.identity.flavour;
         let begin = opened.begin;
+        if let Some(gap) = &begin.gap {
+            self.leap(gap);
+        }
         if self.feed.is_none() {
             for finding in opened.findings.iter().filter(|f| f.severity == Severity::Warning) {
                 tracing::warn!(code = finding.code, remedy = finding.remedy, "{}", finding.seen);
             }
         }
         tracing::info!(server = %flavour, version = opened.facts.version, position = %begin.position, "reading the binlog");
-        let resumed = self.known.is_some();
+        let resumed = self.known.is_some() && begin.gap.is_none();
         self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
         if self.feed.is_none() {
             let history = self.history(&opened.facts, &begin.position, resumed);
             let parking = Parking::new(&begin.position.parked);
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
+            let left_out = !resumed && history.tables().next().is_some();
             let tables = Tables::new(history, self.config.types, opened.facts.left_out.clone())
+                .left_behind(left_out)
                 .with_charsets(flavour, opened.charsets);
             let tables = tables.with_parking(parking);
             let mut feed = Feed::new(tracker, self.config.tables.clone(), tables);
             feed.emit(self.records.emits);
+            if let Some(gap) = begin.gap {
+                feed.tell(gap);
+            }
             self.feed = Some(feed);
         }
         self.patience = away::patience(opened.facts.write_timeout_seconds);

@@ -94,6 +94,7 @@ const PURE: &[&str] = &[
     "source/decode",
     "source/value",
     "source/rows",
+    "source/forecast",
     "http/verdict",
 ];
 

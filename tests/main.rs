@@ -15,6 +15,8 @@ mod flink;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod lost;
+#[cfg(test)]
 mod parked;
 #[cfg(test)]
 mod parking;

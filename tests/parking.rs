@@ -13,6 +13,8 @@ use crate::rig::{ARRIVED, READY, Rig, STOPPED};
 const NET_WRITE_TIMEOUT: u64 = 4;
 /// Rows of the transaction in whose middle it is left: far more than all buffers on the way hold.
 const ROWS: u64 = 150_000;
+/// How long the database keeps its binlog: less than what a collector that does not move is warned of.
+const KEPT: u64 = 3_000;
 /// Most bytes of records held: two batches for each of two shards and four to spare, the channel, and a chunk.
 const HELD: f64 = 8e6;
 /// Most memory.
@@ -49,7 +51,9 @@ async fn metric(collector: &Collector, name: &str) -> f64 {
 }
 
 async fn left_and_read_on(kind: Kind, fault: Action) {
-    let options = Options::default().arg(format!("--net-write-timeout={NET_WRITE_TIMEOUT}"));
+    let options = Options::default()
+        .arg(format!("--net-write-timeout={NET_WRITE_TIMEOUT}"))
+        .arg(format!("--binlog-expire-logs-seconds={KEPT}"));
     let mut rig = Rig::new(kind, options, Plan::default(), 2).await;
     rig.settings = rig
         .settings
@@ -114,6 +118,20 @@ async fn left_and_read_on(kind: Kind, fault: Action) {
     assert_eq!(health["status"], "parked", "{health}");
     assert_eq!(health["live"], true, "{health}");
     assert!(metric(&collector, "cdc_budget_used_bytes").await < HELD);
+    // It stands still while the binlog grows.
+    let warned = |health: &serde_json::Value| {
+        let eta = health["lag"]["purge_eta_seconds"].as_f64();
+        eta.is_some_and(|eta| eta > KEPT as f64 - 600.0 && eta <= KEPT as f64)
+            && health["summary"]
+                .as_str()
+                .is_some_and(|text| text.contains("still needed"))
+    };
+    collector
+        .wait_health("forecast", READY, warned)
+        .await
+        .expect("a forecast");
+    let warnings = collector.output().stdout().matches("purge_near").count();
+    assert_eq!(warnings, 1, "once per crossing");
 
     // Both servers count the end of every dump, an idle replica's as well; nothing came on top.
     let parks = metric(&collector, "cdc_source_parks_total").await;

@@ -6,7 +6,9 @@ mod tls;
 use std::time::Duration;
 
 use cdc_collector::config::filter::TableFilter;
-use cdc_collector::config::{DatabaseConfig, Secret, StartPosition, TlsConfig, TlsMode, TypePolicy};
+use cdc_collector::config::{
+    DatabaseConfig, PositionLost, Secret, StartPosition, TlsConfig, TlsMode, TypePolicy,
+};
 use cdc_collector::position::{FilePosition, Flavour, GtidSet};
 use cdc_collector::retry::{Disposition, Failure};
 use cdc_collector::source::connection::{self, DumpStart};
@@ -35,6 +37,7 @@ fn config(server: &Server, login: Login) -> DatabaseConfig {
         types: TypePolicy::Halt,
         schemas: cdc_collector::config::SchemaPolicy::Halt,
         start: StartPosition::Latest,
+        position_lost: PositionLost::Halt,
         schema_check: Duration::ZERO,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, PositionLost};
 use crate::encode::{Misfit, TupleTopic};
 use crate::record::TopicField;
 use crate::retry::{Failure, until_ok};
@@ -16,11 +16,11 @@ use crate::source::preflight::{self, Finding, Severity};
 /// A halt if records are asked for that have no fields.
 pub(super) fn of(config: &Config, fields: Arc<[TopicField]>) -> Result<TupleTopic, Failure> {
     let emits = config.records.emits;
-    if emits.transactions || emits.definitions {
+    if emits.transactions || emits.definitions || config.database.position_lost != PositionLost::Halt {
         return Err(Failure::halt(
             "tuple_without_marks",
-            "a TUPLE topic has no form for records of transactions and definitions",
-            "set EMIT_TRANSACTIONS and EMIT_DDL to false, or DATAHUB_TOPIC to a topic of type BLOB",
+            "a TUPLE topic has no form for records of transactions, definitions and gaps",
+            "set EMIT_TRANSACTIONS and EMIT_DDL to false and ON_POSITION_LOST to halt, or DATAHUB_TOPIC to a topic of type BLOB",
         ));
     }
     Ok(TupleTopic {

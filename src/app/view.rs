@@ -14,10 +14,11 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::outlook::{Outlook, lag};
 use crate::config::Config;
 use crate::delivery::LaneState;
 use crate::http::status::{
-    Build, Component, Components, DatahubComponent, Lag, LastError, PositionStatus, ShardStatus, Status,
+    Build, Component, Components, DatahubComponent, LastError, PositionStatus, ShardStatus, Status,
 };
 use crate::http::{Facts, SourceState as Link, State, Verdict};
 use crate::pipeline::{CallHealth, PipelineStatus, Tick};
@@ -45,6 +46,7 @@ pub(super) struct View {
     alarm_attempts: u32,
     max_unacked: Duration,
     liveness_stall: Duration,
+    outlook: Outlook,
     source: watch::Receiver<SourceStatus>,
     delivery: OnceLock<Delivery>,
     /// The topic's examination, before there is a pipeline to speak of.
@@ -64,6 +66,7 @@ impl View {
             alarm_attempts: config.delivery.alarm_attempts,
             max_unacked: config.monitoring.max_unacked,
             liveness_stall: config.monitoring.liveness_stall,
+            outlook: Outlook::new(config.monitoring.purge_warn),
             source,
             delivery: OnceLock::new(),
             topic_check: Mutex::default(),
@@ -126,7 +129,7 @@ impl View {
             since: self.since(verdict.status),
             components: self.components(&source, delivery.as_ref()),
             position: delivery.as_ref().and_then(|d| position(d, &source)),
-            lag: lag(&source, delivery.as_ref()),
+            lag: lag(&source, delivery.as_ref(), self.outlook.eta()),
             build: Build::THIS,
             verdict,
         }
@@ -139,6 +142,12 @@ impl View {
         {
             self.halt(failure);
         }
+        let durable = self.delivery.get().and_then(|d| d.status.borrow().saved.clone());
+        self.outlook.look(
+            &self.source.borrow().clone(),
+            durable.as_ref().map(|position| &position.file),
+            super::wall_clock(),
+        );
         let status = self.status();
         for state in State::ALL {
             let is = f64::from(u8::from(state == status.verdict.status));
@@ -153,9 +162,7 @@ impl View {
         if let Some(bytes) = status.lag.behind_bytes {
             gauge!(metric::SOURCE_BEHIND_BYTES).set(bytes as f64);
         }
-        if let Some(seconds) = status.lag.purge_eta_seconds {
-            gauge!(metric::PURGE_ETA_SECONDS).set(seconds);
-        }
+        gauge!(metric::PURGE_ETA_SECONDS).set(status.lag.purge_eta_seconds.unwrap_or(f64::INFINITY));
     }
 
     fn since(&self, state: State) -> String {
@@ -237,6 +244,8 @@ impl View {
             parked: parked(source),
             checkpoint_failures: delivery.map_or(0, |d| d.core.persist_failures),
             checkpoint_failure: delivery.and_then(|d| d.core.persist_failure.clone()),
+            purge_eta: self.outlook.eta(),
+            purge_warn: self.outlook.warn,
             halted: self
                 .halted
                 .borrow()
@@ -312,7 +321,7 @@ fn no_answer(call: &CallHealth) -> Option<Reason> {
     })
 }
 
-fn age(at: Instant) -> f64 {
+pub(super) fn age(at: Instant) -> f64 {
     at.elapsed().as_secs_f64()
 }
 
@@ -333,10 +342,15 @@ fn source_component(source: &SourceStatus) -> Component {
         SourceState::Parked => ("parked", None),
         SourceState::Halted { failure } => ("halted", Some(&failure.reason)),
     };
+    // A gap was nobody's failure of now, and is not forgotten.
+    let gap = source
+        .gap
+        .as_ref()
+        .and_then(|(reason, at)| last_error(reason, *at));
     Component {
         state: state.to_owned(),
         progress_age_seconds: source.last_received.map(age),
-        last_error: error.and_then(|reason| last_error(reason, source.since)),
+        last_error: error.and_then(|reason| last_error(reason, source.since)).or(gap),
     }
 }
 
@@ -426,28 +440,4 @@ fn position(delivery: &PipelineStatus, source: &SourceStatus) -> Option<Position
             .persisted_at
             .map_or(0.0, |at| age(delivery.clock_start + at)),
     })
-}
-
-fn lag(source: &SourceStatus, delivery: Option<&PipelineStatus>) -> Lag {
-    let now_us = u64::try_from(super::wall_clock().as_micros()).unwrap_or(u64::MAX);
-    let behind = |at: u64| Duration::from_micros(now_us.saturating_sub(at)).as_secs_f64();
-    // Having read everything that the server has is no lag, however old the last commit is.
-    let source_seconds = if source.caught_up {
-        Some(0.0)
-    } else {
-        source.last_commit_us.map(behind)
-    };
-    // A file is purged so long after its last event: what is read now is safe for the rest of that time.
-    let purge_eta_seconds = source
-        .retention
-        .zip(source_seconds)
-        .map(|(kept, lag)| (kept.as_secs_f64() - lag).max(0.0));
-    let oldest = delivery.and_then(|d| Some(age(d.clock_start + d.core.oldest_unacked?)));
-    Lag {
-        source_seconds,
-        delivery_seconds: oldest.unwrap_or(0.0),
-        behind_bytes: source.behind_bytes,
-        purge_eta_seconds,
-        behind_age_seconds: source.head_asked.map(age),
-    }
 }

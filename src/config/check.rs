@@ -16,8 +16,8 @@ use super::problem::Problems;
 use super::reader::Reader;
 use super::{
     Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Emits, Envelope, LogFormat,
-    LoggingConfig, MonitoringConfig, PoisonPolicy, RecordsConfig, SchemaPolicy, Secret, StartPosition,
-    TlsConfig, TlsMode, TupleNames, TypePolicy,
+    LoggingConfig, MonitoringConfig, PoisonPolicy, PositionLost, RecordsConfig, SchemaPolicy, Secret,
+    StartPosition, TlsConfig, TlsMode, TupleNames, TypePolicy,
 };
 use crate::retry::Delays;
 
@@ -128,6 +128,11 @@ impl Reader<'_> {
             start: self
                 .parsed("database.start_position", start_position)
                 .unwrap_or(StartPosition::Latest),
+            position_lost: match self.number("database.on_position_lost") {
+                0 => PositionLost::Halt,
+                1 => PositionLost::Earliest,
+                _ => PositionLost::Latest,
+            },
             schema_check: self.seconds("database.schema_check_seconds"),
         }
     }
@@ -361,6 +366,7 @@ impl Reader<'_> {
         MonitoringConfig {
             listen: SocketAddr::new(address, port),
             max_unacked,
+            purge_warn: self.seconds("monitoring.purge_warn_seconds"),
             liveness_stall: self.seconds("monitoring.liveness_stall_seconds"),
         }
     }

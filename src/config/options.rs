@@ -125,6 +125,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("database.schema_policy", "SCHEMA_POLICY", "park_table", Kind::Choice(&["park_table", "halt"]), "What a table whose rows no known definition fits does: wait while all others flow, or stop the relay."),
     opt!("database.type_policy", "TYPE_POLICY", "halt", Kind::Choice(&["halt", "skip_table"]), "What a captured table with a column that cannot be relayed does: stop, or be left out."),
     opt!("database.start_position", "START_POSITION", "latest", Kind::Text, "Where to start without a checkpoint: `latest`, `earliest`, `gtid:<set>`, `file:<name>:<pos>`, `timestamp:<RFC 3339>`."),
+    opt!("database.on_position_lost", "ON_POSITION_LOST", "halt", Kind::Choice(&["halt", "earliest", "latest"]), "What a position does that the database has purged: stop, or go on with the oldest or the newest that there is, behind a record of the gap."),
     opt!("database.schema_check_seconds", "SCHEMA_CHECK_SECONDS", "60", Kind::Seconds(0, 86_400), "How often every captured table's definition is compared with the server's, to find changes that the binlog does not announce; 0 for never."),
 
     opt!("records.envelope", "ENVELOPE", "debezium", Kind::Choice(&["debezium", "canal", "maxwell"]), "What a record looks like: the JSON of Debezium, Canal or Maxwell."),
@@ -163,6 +164,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("monitoring.port", "MONITORING_PORT", "8080", Kind::Number(1, 65_535), "Port of the health and metrics endpoints."),
     opt!("monitoring.address", "MONITORING_ADDRESS", "0.0.0.0", Kind::Text, "Address that they listen on."),
     opt!("monitoring.ready_max_unacked_seconds", "READY_MAX_UNACKED_SECONDS", "30", Kind::Seconds(5, 3_600), "Age of the oldest unacknowledged record from which the collector is not ready."),
+    opt!("monitoring.purge_warn_seconds", "PURGE_WARN_SECONDS", "3600", Kind::Seconds(0, 2_592_000), "Time until the database purges binlog that is still needed below which there is a warning; 0 for never."),
     opt!("monitoring.liveness_stall_seconds", "LIVENESS_STALL_SECONDS", "120", Kind::Seconds(10, 3_600), "Silence of an internal loop from which the collector is not alive."),
 
     opt!("logging.level", "LOG_LEVEL", "INFO", Kind::Choice(&["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]), "Least severe message that is written."),

@@ -1,11 +1,13 @@
-//! Records that are no rows: where a transaction begins and ends, and what changed a definition.
+//! Records that are no rows: where a transaction begins and ends, what changed a definition, and what was lost.
 //!
 //! Begin and end have the form of Debezium's transaction metadata in every envelope: Canal keeps them out of its flat
-//! messages, and Maxwell has none. A change of definitions has the envelope's own form, as far as the statement's
-//! text goes: what the table's columns became is not in it.
+//! messages, and Maxwell has none. A gap has one form as well, for none of the three knows such a thing. A change of
+//! definitions has the envelope's own form, as far as the statement's text goes: what the table's columns became is not
+//! in it.
 
 use super::image::write_number;
-use crate::change::{Definition, DefinitionChange, DefinitionObject, SourceMeta, TableId};
+use crate::change::{Definition, DefinitionChange, DefinitionObject, Gap, SourceMeta, TableId};
+use crate::position::{GtidSet, Position};
 use crate::source::value::write_json_string;
 
 pub(super) fn write_begin(meta: &SourceMeta, out: &mut Vec<u8>) {
@@ -33,6 +35,48 @@ pub(super) fn write_end(meta: &SourceMeta, tables: &[(TableId, u64)], out: &mut 
     out.extend_from_slice(b"],\"ts_ms\":");
     write_number(meta.ts_us / 1000, out);
     out.push(b'}');
+}
+
+pub(super) fn write_gap(gap: &Gap, out: &mut Vec<u8>) {
+    let Gap {
+        from,
+        to,
+        lost,
+        server,
+        chosen,
+    } = gap;
+    out.extend_from_slice(b"{\"op\":\"gap\",\"reason\":\"position_purged\",\"policy\":");
+    write_json_string(chosen, out);
+    out.extend_from_slice(b",\"from\":");
+    write_place(from, out);
+    out.extend_from_slice(b",\"to\":");
+    write_place(to, out);
+    out.extend_from_slice(b",\"lost_gtids\":");
+    write_set(lost.as_ref(), out);
+    out.extend_from_slice(b",\"server_uuid\":");
+    write_json_string(&server.server_uuid, out);
+    out.extend_from_slice(b",\"server_id\":");
+    write_number(server.server_id, out);
+    out.push(b'}');
+}
+
+fn write_place(position: &Position, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"file\":");
+    write_json_string(&position.file.file, out);
+    out.extend_from_slice(b",\"pos\":");
+    write_number(position.file.pos, out);
+    out.extend_from_slice(b",\"rows\":");
+    write_number(position.open.as_ref().map_or(0, |open| open.rows), out);
+    out.extend_from_slice(b",\"gtids\":");
+    write_set(position.gtid_set.as_ref(), out);
+    out.push(b'}');
+}
+
+fn write_set(set: Option<&GtidSet>, out: &mut Vec<u8>) {
+    match set {
+        Some(set) => write_json_string(&set.to_string(), out),
+        None => out.extend_from_slice(b"null"),
+    }
 }
 
 /// Debezium's schema change event. `source` is its `source` up to `ts_ms`.

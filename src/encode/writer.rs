@@ -99,6 +99,7 @@ impl Writer {
         match mark {
             Mark::Begin { meta } => marks::write_begin(meta, out),
             Mark::End { meta, tables } => marks::write_end(meta, tables, out),
+            Mark::Gap(gap) => marks::write_gap(gap, out),
             Mark::Definition { meta, change, .. } => match self {
                 Self::Debezium(writer) => marks::write_debezium(meta, change, writer.source(), out),
                 Self::Canal(writer) => marks::write_canal(meta, change, writer.now_ms(), out),

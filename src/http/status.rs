@@ -109,9 +109,9 @@ pub struct Lag {
     pub delivery_seconds: f64,
     /// Binlog written and not received.
     pub behind_bytes: Option<u64>,
-    /// Least time until the database purges what is still needed; `None` where it never does, or is not known.
+    /// Forecast of the time until the database purges what is still needed; `None` if that is delivered before.
     pub purge_eta_seconds: Option<f64>,
-    /// Age of the two numbers above, which are asked for only now and then.
+    /// Age of what the two numbers above rest on, which is asked for only now and then.
     pub behind_age_seconds: Option<f64>,
 }
 

@@ -15,6 +15,12 @@ use crate::retry::{Disposition, Failure, Reason};
 /// connections in passing, and readiness should not flap with them.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Code of binlog that will be purged before it was delivered.
+pub const PURGE_NEAR: &str = "purge_near";
+
+/// What to do about it.
+pub const PURGE_REMEDY: &str = "raise binlog_expire_logs_seconds (or what else bounds the binlog) on the database now, and find out why the      collector is behind";
+
 /// The collector's state in one word: `status` in `/health`, the label of `cdc_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -116,6 +122,10 @@ pub struct Facts {
     pub checkpoint_failures: u32,
     /// The last of them.
     pub checkpoint_failure: Option<Reason>,
+    /// Forecast of the time until needed binlog is purged, if it will be.
+    pub purge_eta: Option<Duration>,
+    /// Below it there is a warning (`PURGE_WARN_SECONDS`).
+    pub purge_warn: Duration,
     /// The failure that only a person can end.
     pub halted: Option<Failure>,
     /// Whether a stop is under way.
@@ -213,6 +223,7 @@ impl Facts {
             .or_else(|| self.sink_trouble(now))
             .or_else(|| self.checkpoint_trouble())
             .or_else(|| self.unsettled())
+            .or_else(|| self.purge_near())
             .or_else(|| self.passing_trouble())
             .or_else(|| self.parked_table())
             .unwrap_or_else(|| {
@@ -244,6 +255,9 @@ impl Facts {
                     String::from("the database's connection is closed until DataHub takes records again");
                 if let Some(reason) = &self.datahub_failure {
                     summary.push_str(&format!(": {reason}"));
+                }
+                if let Some(near) = self.purge_near() {
+                    summary.push_str(&format!("; {}", near.summary));
                 }
                 return Some(Verdict::unready(State::Parked, "parked", summary).remedy(
                     "check the endpoint and the service's status, and how long the database keeps its binlog; it is \
@@ -344,6 +358,18 @@ impl Facts {
             "grant SELECT on the table if it lacks; `cdc-collector tables resume <db.table> --create <file>` reads its \
              rows with the definition that they were written with, `cdc-collector tables skip` gives them up",
         ))
+    }
+
+    /// Rows flow, but not fast enough: what is still needed will be gone before its turn comes.
+    fn purge_near(&self) -> Option<Verdict> {
+        let eta = self.purge_eta.filter(|eta| *eta < self.purge_warn)?;
+        let summary = format!(
+            "the database purges binlog that is still needed in {} s",
+            eta.as_secs()
+        );
+        let mut verdict = Verdict::ready(State::Degraded, PURGE_NEAR, summary);
+        verdict.remedy = Some(Cow::Borrowed(PURGE_REMEDY));
+        Some(verdict)
     }
 
     /// What may be over before anybody has to know, but shows.

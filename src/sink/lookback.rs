@@ -285,7 +285,7 @@ impl<'a> Behind<'a> {
             let mut id: RecordId = text.parse()?;
             let row = match id.part {
                 Part::Row(row) => Some(row),
-                Part::Begin | Part::End | Part::Definition(_) => None,
+                Part::Begin | Part::End | Part::Definition(_) | Part::Gap => None,
             };
             let late = record.attributes.contains_key(ATTRIBUTE_LATE);
             if !late && self.position.covers(&id.transaction, row) {

@@ -174,7 +174,9 @@ fn write_id(out: &mut String, record: &Record) {
     match record.id.part {
         Part::Row(ordinal) => out.push_str(itoa::Buffer::new().format(ordinal)),
         // Seldom: formatted as everywhere else.
-        part @ (Part::Begin | Part::End | Part::Definition(_)) => out.push_str(&part.to_string()),
+        part @ (Part::Begin | Part::End | Part::Definition(_) | Part::Gap) => {
+            out.push_str(&part.to_string());
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::retry::Failure;
-use crate::source::{Source, intake};
+use crate::source::{Source, State, intake, lost};
 
 impl Source {
-    /// The two failures that are judged by how often they come: a refused password, and a wrong checksum.
+    /// A refused password, a wrong checksum, and a position that the stream calls purged, which the next examination of
+    /// the server says more of.
     pub(super) fn second_chance(&mut self, failure: &Failure) -> Option<Failure> {
         let reason = &failure.reason;
         match reason.code {
@@ -19,6 +20,13 @@ impl Source {
                 match self.config.password.read_again() {
                     Ok(password) => Arc::make_mut(&mut self.config).password = password,
                     Err(error) => tracing::warn!(%error, "the password file cannot be read again"),
+                }
+                Some(Failure::retry(reason.code, reason.message.clone()))
+            }
+            lost::PURGED if matches!(self.state, State::Streaming(_)) && !self.refused => {
+                self.refused = true;
+                if let Some(purged) = self.feed.as_ref().and_then(|feed| feed.tracker().follows_on()) {
+                    self.purged = purged.clone();
                 }
                 Some(Failure::retry(reason.code, reason.message.clone()))
             }

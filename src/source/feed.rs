@@ -10,7 +10,7 @@ mod refusals;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::change::{ChangeEvent, Mark, RowChange, SourceMeta, TableId};
+use crate::change::{ChangeEvent, Gap, Mark, RowChange, SourceMeta, TableId};
 use crate::config::Emits;
 use crate::config::filter::TableFilter;
 use crate::position::Position;
@@ -171,6 +171,16 @@ impl Feed {
     /// Hands on these records beside the rows.
     pub fn emit(&mut self, emits: Emits) {
         self.marks.emits = emits;
+    }
+
+    /// Tells of a gap in front of everything that is read from now on.
+    pub fn tell(&mut self, gap: Gap) {
+        self.marks.gap = Some(gap);
+    }
+
+    /// What was learnt of the tables, for a feed that begins elsewhere.
+    pub fn into_history(self) -> History {
+        self.tables.into_history(&self.tracker.position())
     }
 
     /// The tracker, to ask.

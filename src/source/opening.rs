@@ -1,17 +1,21 @@
 //! From nothing to a running dump: connect, examine the server, decide where to start, request the binlog.
 //!
 //! Every attempt examines the server anew: behind one address there may be another server than before. A
-//! position is never chosen silently: one that the server cannot continue from is a halt.
+//! position is never chosen silently: one that the server cannot continue from is a halt, or where that was chosen
+//! (`ON_POSITION_LOST`) a gap that is told of.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mysql_async::{BinlogStream, Conn};
 
+use crate::change::Gap;
 use crate::config::{DatabaseConfig, RecordsConfig, StartPosition};
 use crate::position::{FilePosition, Flavour, GtidSet, Position, ServerIdentity};
 use crate::retry::Failure;
 use crate::source::connection::{self, DumpStart};
+use crate::source::lost;
 use crate::source::preflight::{self, Finding, ServerFacts};
 use crate::source::schema::load;
 use crate::source::transaction::FILE_START;
@@ -44,9 +48,12 @@ pub struct Begin {
     pub proven: bool,
     /// Transactions before this time are left out, microseconds since 1970.
     pub not_before: Option<u64>,
+    /// What was lost in front of it.
+    pub gap: Option<Gap>,
 }
 
-/// Connects and requests the dump from `known`, or from the configured start.
+/// Connects and requests the dump from `known`, or from the configured start. `purged` are transactions that the
+/// server is known to have purged although it does not say so.
 ///
 /// # Errors
 /// What the network or the server refused, or a position that the server cannot continue from.
@@ -54,6 +61,7 @@ pub async fn open(
     config: Arc<DatabaseConfig>,
     records: Arc<RecordsConfig>,
     known: Option<(ServerIdentity, Position)>,
+    purged: GtidSet,
 ) -> Result<Opened, Failure> {
     let mut asking = connection::connect(&config).await?;
     let (facts, mut findings) = preflight::inspect(&mut asking, &config).await?;
@@ -66,12 +74,21 @@ pub async fn open(
     let begin = match known {
         Some((identity, position)) => {
             same_history(&identity, &facts.identity)?;
-            can_continue(&position, &facts)?;
+            let purged = purged.with(facts.gtid_purged.as_ref().unwrap_or(&GtidSet::default()));
+            let (position, gap) = match can_continue(&position, &facts, &purged) {
+                Ok(()) => (position, None),
+                Err(failure) if failure.reason.code == lost::PURGED => {
+                    let gap = lost::gap(position, &facts, &purged, config.position_lost).ok_or(failure)?;
+                    (gap.to.clone(), Some(gap))
+                }
+                Err(failure) => return Err(failure),
+            };
             Begin {
                 position,
                 adopt_previous: false,
                 proven: true,
                 not_before: None,
+                gap,
             }
         }
         None => choose(&config.start, &facts)?,
@@ -125,11 +142,9 @@ fn same_history(known: &ServerIdentity, now: &ServerIdentity) -> Result<(), Fail
     ))
 }
 
-const GAP: &str =
-    "copy the captured tables anew, or accept the gap by setting START_POSITION and removing the checkpoint";
-
-/// Whether everything behind the position is still on the server. OceanBase would not say if it is not.
-fn can_continue(position: &Position, facts: &ServerFacts) -> Result<(), Failure> {
+/// Whether everything behind the position is still on the server, which has `purged`. OceanBase would not say if it
+/// is not.
+fn can_continue(position: &Position, facts: &ServerFacts, purged: &GtidSet) -> Result<(), Failure> {
     let Some(set) = &position.gtid_set else {
         return file_is_there(position, facts);
     };
@@ -140,14 +155,8 @@ fn can_continue(position: &Position, facts: &ServerFacts) -> Result<(), Failure>
             "set gtid_mode=ON on the server",
         ));
     }
-    if let Some(purged) = &facts.gtid_purged
-        && !set.contains_set(purged)
-    {
-        return Err(Failure::halt(
-            "position_purged",
-            format!("the position {set} lacks transactions that the server has purged: {purged}"),
-            GAP,
-        ));
+    if !set.contains_set(purged) {
+        return Err(lost::purged(set, purged));
     }
     match &facts.gtid_executed {
         // An instance that took over may be behind for a while; it must not filter out what it gets later.
@@ -162,23 +171,24 @@ fn can_continue(position: &Position, facts: &ServerFacts) -> Result<(), Failure>
 fn file_is_there(position: &Position, facts: &ServerFacts) -> Result<(), Failure> {
     let at = &position.file;
     match facts.binlogs.iter().find(|(name, _)| *name == at.file) {
-        None => Err(Failure::halt(
-            "position_purged",
-            format!(
-                "the server no longer has the file of position {at}; its oldest is {}",
-                facts.oldest
-            ),
-            GAP,
-        )),
-        Some((_, size)) if at.pos > *size => Err(Failure::halt(
-            "position_ahead",
-            format!(
-                "position {at} is behind the end of the file ({size} bytes): the server lost its binlog, or is another one"
-            ),
-            "check that DATABASE_HOST is the server of the checkpoint; remove the checkpoint and set START_POSITION if it was rebuilt",
-        )),
+        // Of a series that begins anew nobody can say what is missing.
+        None if at.order(&facts.head.file, facts.head.pos) == Some(Ordering::Greater) => {
+            Err(ahead(at, "last file"))
+        }
+        None => Err(lost::purged_files(position, &facts.oldest)),
+        Some((_, size)) if at.pos > *size => Err(ahead(at, "end of the file")),
         Some(_) => Ok(()),
     }
+}
+
+fn ahead(at: &FilePosition, what: &str) -> Failure {
+    Failure::halt(
+        "position_ahead",
+        format!(
+            "position {at} is behind the {what} that the server has: it lost its binlog, or is another one"
+        ),
+        "check that DATABASE_HOST is the server of the checkpoint; remove the checkpoint and set START_POSITION if it was rebuilt",
+    )
 }
 
 /// The configured start as a position on this server.
@@ -194,6 +204,7 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
         adopt_previous,
         proven: true,
         not_before,
+        gap: None,
     };
     let oldest = FilePosition {
         file: facts.oldest.file.clone(),
@@ -214,7 +225,11 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
         StartPosition::Timestamp(us) => Ok(begin(at(purged, &oldest), true, Some(*us))),
         StartPosition::Gtid(set) if facts.gtid => {
             let position = at(Some(set.clone()), &oldest);
-            can_continue(&position, facts)?;
+            can_continue(
+                &position,
+                facts,
+                facts.gtid_purged.as_ref().unwrap_or(&GtidSet::default()),
+            )?;
             Ok(begin(position, false, None))
         }
         StartPosition::Gtid(_) => Err(Failure::halt(

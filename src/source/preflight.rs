@@ -46,6 +46,8 @@ pub struct ServerFacts {
     pub binlogs: Vec<(String, u64)>,
     /// How long files are kept, in seconds; `None` where unknown or unlimited.
     pub expire_seconds: Option<u64>,
+    /// How many bytes of them are kept; `None` where unknown or unlimited.
+    pub expire_bytes: Option<u64>,
     /// How long the server waits for a reader that takes nothing before it ends the connection, in seconds; `None`
     /// where unknown.
     pub write_timeout_seconds: Option<u64>,

@@ -2,6 +2,9 @@
 //!
 //! It decides nothing. Readers may be late: the newest snapshot replaces the one before.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -80,6 +83,14 @@ pub struct SourceStatus {
     pub schema_alarm: Option<(Reason, Instant)>,
     /// Tables whose rows are passed over for now.
     pub parked: Vec<Shown>,
+    /// The last stretch of the binlog that was lost, and when that was found.
+    pub gap: Option<(Reason, Instant)>,
+    /// The server's binlog files with their sizes in bytes, oldest first, as of `head_asked`.
+    pub files: Arc<[(String, u64)]>,
+    /// When files were begun, by the server's clock, as far as they were read: seconds since 1970.
+    pub begun: Arc<BTreeMap<String, u64>>,
+    /// How many bytes of binlog the server keeps; `None` if all or unknown.
+    pub retention_bytes: Option<u64>,
 }
 
 impl SourceStatus {
@@ -104,6 +115,10 @@ impl SourceStatus {
             stray_rows: 0,
             schema_alarm: None,
             parked: Vec::new(),
+            gap: None,
+            files: Arc::default(),
+            begun: Arc::default(),
+            retention_bytes: None,
         }
     }
 }
@@ -114,6 +129,15 @@ const PERIOD: Duration = Duration::from_millis(200);
 /// Events between two looks at the clock while the source is busy.
 const EVENTS_PER_LOOK: u32 = 256;
 
+/// Whether the one file was written before the other, as far as their names say.
+fn is_before(file: &str, other: &str) -> bool {
+    let place = FilePosition {
+        file: file.to_owned(),
+        pos: 0,
+    };
+    place.order(other, 0) == Some(Ordering::Less)
+}
+
 /// Writes snapshots, seldom enough to cost nothing.
 pub struct Publisher {
     sender: watch::Sender<SourceStatus>,
@@ -122,7 +146,7 @@ pub struct Publisher {
     events: u32,
     /// Whether something happened since the last snapshot.
     dirty: bool,
-    files: Vec<(String, u64)>,
+    files: Arc<[(String, u64)]>,
 }
 
 impl Publisher {
@@ -132,7 +156,7 @@ impl Publisher {
             last: Instant::now(),
             events: 0,
             dirty: false,
-            files: Vec::new(),
+            files: Arc::default(),
         }
     }
 
@@ -153,11 +177,14 @@ impl Publisher {
 
     /// Names the server.
     pub(super) fn server(&mut self, facts: &ServerFacts) {
-        self.files.clone_from(&facts.binlogs);
+        self.files = facts.binlogs.as_slice().into();
+        let files = Arc::clone(&self.files);
         self.sender.send_modify(|status| {
             status.identity = Some(facts.identity.clone());
             status.server_version = Some(facts.version.clone());
             status.retention = facts.expire_seconds.map(Duration::from_secs);
+            status.retention_bytes = facts.expire_bytes;
+            status.files = files;
             status.head = Some(facts.head.clone());
             status.head_asked = Some(Instant::now());
         });
@@ -230,10 +257,36 @@ impl Publisher {
         self.sender.send_modify(|status| status.parked = parked);
     }
 
+    /// A stretch of the binlog was lost: keeps it to be shown.
+    pub(super) fn gap(&mut self, reason: Reason) {
+        self.sender
+            .send_modify(|status| status.gap = Some((reason, Instant::now())));
+    }
+
+    /// A file's first event was read, which was written at `seconds` since 1970.
+    pub(super) fn begun(&mut self, file: &str, seconds: u32) {
+        // Some events are made up while they are sent, and have no time.
+        if seconds == 0 {
+            return;
+        }
+        let files = Arc::clone(&self.files);
+        self.sender.send_modify(|status| {
+            let begun = Arc::make_mut(&mut status.begun);
+            begun.insert(file.to_owned(), u64::from(seconds));
+            // The list may be a few files behind; those that are gone are no longer of use.
+            begun.retain(|begun, _| {
+                let oldest = files.first().map_or("", |(oldest, _)| oldest);
+                !is_before(begun, oldest)
+            });
+        });
+    }
+
     /// The server named the end of its binlog.
     pub(super) fn head(&mut self, files: &[(String, u64)], behind: Option<u64>) {
-        self.files = files.to_vec();
+        self.files = files.into();
+        let list = Arc::clone(&self.files);
         self.sender.send_modify(|status| {
+            status.files = list;
             status.head_asked = Some(Instant::now());
             status.head = files.last().map(|(file, pos)| FilePosition {
                 file: file.clone(),

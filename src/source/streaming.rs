@@ -183,6 +183,9 @@ impl Streaming {
             tally.event(header.kind, header.size);
             self.progress |= !is_introduction(&header);
             let fed = feed.event(&header, taken.body())?;
+            if header.kind == kind::FORMAT_DESCRIPTION {
+                publisher.begun(feed.tracker().read_to().0, header.timestamp);
+            }
             // The server accepts the start: it can be saved now, and not at the first heartbeat.
             let saves = self.proven && !feed.tracker().before_start();
             if header.kind == kind::FORMAT_DESCRIPTION && fed == Fed::Quiet && saves {

@@ -7,6 +7,7 @@
 //!
 //! A schema stays the same `Arc` while nothing changed: whoever compiles it may cache by pointer.
 
+mod leaps;
 mod naming;
 
 use std::cell::Cell;

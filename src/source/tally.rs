@@ -75,6 +75,11 @@ impl Tally {
         counter!(metric::SOURCE_PARKS_TOTAL).increment(1);
     }
 
+    /// A stretch of the binlog was lost and passed over.
+    pub fn gap() {
+        counter!(metric::SOURCE_GAPS_TOTAL).increment(1);
+    }
+
     /// Definitions changed; `kind` is the label.
     pub fn schema_change(kind: &'static str) {
         counter!(metric::SCHEMA_CHANGES_TOTAL, "kind" => kind).increment(1);

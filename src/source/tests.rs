@@ -5,7 +5,7 @@ use harness::workload::{Plan, Workload};
 
 use super::*;
 use crate::config::filter::TableFilter;
-use crate::config::{Secret, StartPosition, TlsConfig, TlsMode, TypePolicy};
+use crate::config::{PositionLost, Secret, StartPosition, TlsConfig, TlsMode, TypePolicy};
 
 /// A server that has seen some traffic and is quiet now.
 async fn quiet_server(kind: Kind) -> Server {
@@ -36,6 +36,7 @@ fn config(port: u16) -> DatabaseConfig {
         types: TypePolicy::Halt,
         schemas: crate::config::SchemaPolicy::Halt,
         start: StartPosition::Earliest,
+        position_lost: PositionLost::Halt,
         schema_check: Duration::ZERO,
     }
 }
@@ -191,6 +192,49 @@ async fn i7_a_killed_dump_goes_on_at_the_next_row_on_mysql() {
 #[tokio::test]
 async fn i7_a_killed_dump_goes_on_at_the_next_row_on_mariadb() {
     a_killed_dump_goes_on_at_the_next_row(Kind::MariaDb).await;
+}
+
+async fn left_and_returned_to_it_goes_on_at_the_next_row(kind: Kind) {
+    let server = quiet_server(kind).await;
+    let config = config(server.port());
+    let (mut whole, _status) = source(config.clone(), None);
+    let rows = drain(&mut whole).await;
+    let end = whole.position();
+    whole.close().await;
+    let (mut source, status) = source(config, None);
+    let (mut seen, mut steps, mut parks) = (Vec::new(), 0u32, 0u32);
+    while source.position() != end || seen.len() < rows.len() {
+        if source.next().await.unwrap() == Step::Rows {
+            take(&mut source, &mut seen);
+        }
+        steps += 1;
+        if steps.is_multiple_of(150) {
+            let position = source.position();
+            source.park().await;
+            parks += 1;
+            assert_eq!(status.borrow().state, SourceState::Parked);
+            assert_eq!(source.position(), position);
+            // It looks at the binlog at once.
+            let asked = status.borrow().head_asked;
+            tokio::select! {
+                () = source.watch() => unreachable!("it does not end"),
+                () = async { while status.borrow().head_asked == asked { tokio::task::yield_now().await; } } => {}
+            }
+        }
+    }
+    assert!(parks >= 5, "{parks} of {steps} steps");
+    assert!(seen == rows, "{} rows instead of {}", seen.len(), rows.len());
+    assert_eq!(status.borrow().state, SourceState::Streaming);
+    source.park().await;
+    source.close().await;
+}
+
+#[tokio::test]
+async fn i7_left_and_returned_to_it_goes_on_at_the_next_row() {
+    tokio::join!(
+        left_and_returned_to_it_goes_on_at_the_next_row(Kind::MySql),
+        left_and_returned_to_it_goes_on_at_the_next_row(Kind::MariaDb),
+    );
 }
 
 #[test]

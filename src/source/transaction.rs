@@ -15,6 +15,7 @@ use crate::retry::Failure;
 use crate::source::decode::query::Definition;
 use crate::source::decode::{GtidHead, Header, Meaning, kind};
 use crate::source::fingerprint::Fingerprint;
+use crate::source::lost;
 pub use open::Open;
 use open::{Follow, Place, changed};
 
@@ -67,6 +68,8 @@ pub struct Tracker {
     adopt_previous: bool,
     /// Whether the stream's first PREVIOUS_GTIDS is still to come.
     first_previous: bool,
+    /// What the oldest file of a server that purged too much follows on.
+    follows_on: Option<GtidSet>,
     not_before: Option<u64>,
     file: Arc<str>,
     /// End of the last event that is in a file.
@@ -98,6 +101,7 @@ impl Tracker {
             gtid_set: position.gtid_set,
             adopt_previous,
             first_previous: true,
+            follows_on: None,
             not_before,
             file: Arc::clone(&boundary.file),
             pos: boundary.pos,
@@ -185,6 +189,11 @@ impl Tracker {
     /// End of the last event that was read.
     pub fn read_to(&self) -> (&str, u64) {
         (&self.file, self.pos)
+    }
+
+    /// What the stream follows on, if that is more than was read: transactions that its server has purged.
+    pub fn follows_on(&self) -> Option<&GtidSet> {
+        self.follows_on.as_ref()
     }
 
     /// Commit time of the last transaction that ended, microseconds since 1970.
@@ -334,13 +343,9 @@ impl Tracker {
             }
             return Ok(Act::Quiet);
         }
-        Err(Failure::halt(
-            "position_purged",
-            format!(
-                "the oldest file that the server still has begins behind the position: it follows on {previous}"
-            ),
-            "copy the captured tables anew, or accept the gap by setting START_POSITION and removing the checkpoint",
-        ))
+        let failure = lost::purged(mine, previous);
+        self.follows_on = Some(previous.clone());
+        Err(failure)
     }
 
     fn gtid(&mut self, header: &Header, head: &GtidHead) -> Result<Act, Failure> {

@@ -89,12 +89,13 @@ metrics_table! {
     SOURCE_LAG_SECONDS = "cdc_source_lag_seconds", Shape::Gauge, Seconds, "Age of the newest event received; 0 while idle heartbeats arrive.";
     DELIVERY_LAG_SECONDS = "cdc_delivery_lag_seconds", Shape::Gauge, Seconds, "Age of the oldest record received and not yet acknowledged.";
     SOURCE_BEHIND_BYTES = "cdc_source_behind_bytes", Shape::Gauge, Bytes, "Binlog written by the database and not yet received.";
-    PURGE_ETA_SECONDS = "cdc_purge_eta_seconds", Shape::Gauge, Seconds, "Least time until the database purges the binlog still needed; absent where it never does.";
+    PURGE_ETA_SECONDS = "cdc_purge_eta_seconds", Shape::Gauge, Seconds, "Forecast of the time until the database purges binlog that is still needed; +Inf where the collector is faster, or nothing is purged.";
     CHECKPOINT_AGE_SECONDS = "cdc_checkpoint_age_seconds", Shape::Gauge, Seconds, "Time since the durable position last advanced or was confirmed.";
     SOURCE_EVENTS_TOTAL = "cdc_source_events_total", Shape::Counter, Count, "Binlog events received, by type.";
     SOURCE_BYTES_TOTAL = "cdc_source_bytes_total", Shape::Counter, Bytes, "Bytes of binlog received.";
     SOURCE_RECONNECTS_TOTAL = "cdc_source_reconnects_total", Shape::Counter, Count, "Connections to the database lost or refused, by reason.";
     SOURCE_PARKS_TOTAL = "cdc_source_parks_total", Shape::Counter, Count, "Times that the database was left because DataHub took nothing for long.";
+    SOURCE_GAPS_TOTAL = "cdc_source_gaps_total", Shape::Counter, Count, "Stretches of the binlog that the database had purged and that were passed over (ON_POSITION_LOST).";
     ROWS_DECODED_TOTAL = "cdc_rows_decoded_total", Shape::Counter, Count, "Row changes decoded, by operation; m: records beside the rows (EMIT_*).";
     ROWS_FILTERED_TOTAL = "cdc_rows_filtered_total", Shape::Counter, Count, "Row changes of tables that are not captured.";
     ROWS_ACKED_TOTAL = "cdc_rows_acked_total", Shape::Counter, Count, "Row changes that DataHub acknowledged.";

@@ -1,7 +1,8 @@
 //! Records that are no rows, to the byte.
 
 use super::*;
-use crate::change::{Definition, DefinitionChange, DefinitionObject};
+use crate::change::{Definition, DefinitionChange, DefinitionObject, Gap};
+use crate::position::{FilePosition, OpenTransaction, ServerIdentity};
 use crate::record::Part;
 
 fn change(sql: Option<&str>) -> DefinitionChange {
@@ -157,6 +158,56 @@ fn every_kind_of_definition_has_its_word() {
         assert_eq!(
             (word(Envelope::Canal), word(Envelope::Maxwell)),
             (canal.into(), maxwell.into())
+        );
+    }
+}
+
+#[test]
+fn i8_a_gap_has_one_form_and_an_id_that_says_from_where_to_where() {
+    let place = |set: Option<&str>, file: &str, rows: Option<u64>| Position {
+        gtid_set: set.map(|text| text.parse().unwrap()),
+        file: file.parse::<FilePosition>().unwrap(),
+        open: rows.map(|rows| OpenTransaction {
+            id: "x:7".to_owned(),
+            rows,
+            fingerprint: 1,
+        }),
+        parked: Vec::new(),
+    };
+    let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+    let server = |server_uuid: &str| ServerIdentity {
+        flavour: Flavour::MySql,
+        server_uuid: server_uuid.to_owned(),
+        server_id: 7,
+    };
+    let with_gtids = Gap {
+        from: place(Some(&format!("{uuid}:1-5")), "b.1:90", Some(3)),
+        to: place(Some(&format!("{uuid}:1-9")), "b.3:4", None),
+        lost: Some(format!("{uuid}:6-9").parse().unwrap()),
+        server: server(uuid),
+        chosen: "earliest",
+    };
+    let without = Gap {
+        from: place(None, "b.1:90", None),
+        to: place(None, "b.4:77", None),
+        lost: None,
+        server: server(""),
+        chosen: "latest",
+    };
+    for envelope in [Envelope::Debezium, Envelope::Canal, Envelope::Maxwell] {
+        let record = told(envelope, Mark::Gap(&with_gtids));
+        assert_eq!(record.id.to_string(), "b.1:90+3-b.3:4:gap");
+        assert_eq!(
+            text(&record),
+            format!(
+                r#"{{"op":"gap","reason":"position_purged","policy":"earliest","from":{{"file":"b.1","pos":90,"rows":3,"gtids":"{uuid}:1-5"}},"to":{{"file":"b.3","pos":4,"rows":0,"gtids":"{uuid}:1-9"}},"lost_gtids":"{uuid}:6-9","server_uuid":"{uuid}","server_id":7}}"#
+            )
+        );
+        let record = told(envelope, Mark::Gap(&without));
+        assert_eq!(record.id.to_string(), "b.1:90+0-b.4:77:gap");
+        assert_eq!(
+            text(&record),
+            r#"{"op":"gap","reason":"position_purged","policy":"latest","from":{"file":"b.1","pos":90,"rows":0,"gtids":null},"to":{"file":"b.4","pos":77,"rows":0,"gtids":null},"lost_gtids":null,"server_uuid":"","server_id":7}"#
         );
     }
 }

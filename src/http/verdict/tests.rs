@@ -24,6 +24,8 @@ fn well() -> Facts {
         parked: None,
         checkpoint_failures: 0,
         checkpoint_failure: None,
+        purge_eta: None,
+        purge_warn: at(3600),
         halted: None,
         draining: false,
         ticks: vec![("source", at(1000)), ("pipeline", at(1000))],
@@ -246,4 +248,28 @@ fn every_state_has_its_word() {
     for state in State::ALL {
         assert_eq!(serde_json::json!(state), state.name());
     }
+}
+
+#[test]
+fn binlog_that_is_purged_soon_shows_and_rows_still_flow() {
+    let with = |eta| Facts {
+        purge_eta: eta,
+        ..well()
+    };
+    expect(&with(None), 1000, State::Ok, "ok", true);
+    expect(&with(Some(at(3600))), 1000, State::Ok, "ok", true);
+    expect(&with(Some(at(3599))), 1000, State::Degraded, "purge_near", true);
+    assert!(Verdict::of(&with(Some(at(60))), at(1000)).remedy.is_some());
+    let never = Facts {
+        purge_warn: at(0),
+        ..with(Some(at(0)))
+    };
+    expect(&never, 1000, State::Ok, "ok", true);
+    let parked = Facts {
+        source: SourceState::Parked,
+        ..with(Some(at(60)))
+    };
+    expect(&parked, 1000, State::Parked, "parked", false);
+    let summary = Verdict::of(&parked, at(1000)).summary;
+    assert!(summary.contains("still needed in 60 s"), "{summary}");
 }

@@ -23,6 +23,7 @@ fn config(port: u16, mode: TlsMode) -> DatabaseConfig {
         types: crate::config::TypePolicy::Halt,
         schemas: crate::config::SchemaPolicy::Halt,
         start: crate::config::StartPosition::Latest,
+        position_lost: crate::config::PositionLost::Halt,
         schema_check: Duration::ZERO,
     }
 }

@@ -1,13 +1,13 @@
-//! Records that are no rows: where a transaction ends, and what changed a definition. Pure.
+//! Records that are no rows: where a transaction ends, what changed a definition, and what was lost. Pure.
 //!
-//! Both are found when their event is read, and wait here until they are handed on, in front of everything that is
-//! read after them. Where a transaction begins is told with its first captured row and needs no waiting. Nothing is
+//! The first two are found when their event is read, and wait here until they are handed on, in front of everything
+//! that is read after them. Where a transaction begins is told with its first captured row and needs no waiting. Nothing is
 //! remembered between runs: what a re-read transaction holds is counted again from its first row.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::change::{ChangeEvent, Definition, DefinitionChange, Mark, SourceMeta, TableId};
+use crate::change::{ChangeEvent, Definition, DefinitionChange, Gap, Mark, SourceMeta, TableId};
 use crate::config::Emits;
 use crate::config::filter::TableFilter;
 use crate::retry::Failure;
@@ -19,6 +19,8 @@ use crate::source::transaction::Tracker;
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     pub(super) emits: Emits,
+    /// What lies in front of everything that is read.
+    pub(super) gap: Option<Gap>,
     waiting: VecDeque<(SourceMeta, Waiting)>,
     /// The transaction of the last definition, and its place there. A transaction that is cut within its definitions
     /// and read again within a run does not tell them twice.
@@ -41,7 +43,7 @@ pub(super) struct Place {
 
 impl Marks {
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.gap.is_none()
     }
 
     /// Where a definition stands that is about to be observed; `None` if it is not to be told.
@@ -140,6 +142,10 @@ impl Marks {
         &mut self,
         f: &mut impl FnMut(ChangeEvent<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        if let Some(gap) = &self.gap {
+            f(ChangeEvent::Mark(Mark::Gap(gap)))?;
+            self.gap = None;
+        }
         while let Some((meta, waiting)) = self.waiting.front() {
             f(ChangeEvent::Mark(match waiting {
                 Waiting::End(tables) => Mark::End { meta, tables },

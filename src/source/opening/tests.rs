@@ -33,6 +33,7 @@ fn facts(flavour: Flavour) -> ServerFacts {
         oldest: file("b.1", 4),
         binlogs: vec![("b.1".to_owned(), 900), ("b.2".to_owned(), 500)],
         expire_seconds: None,
+        expire_bytes: None,
         write_timeout_seconds: Some(60),
         captured_tables: 1,
         left_out: Default::default(),
@@ -113,15 +114,25 @@ fn a_position_of_another_server_halts() {
 fn a_gap_is_noticed_before_the_dump() {
     let oceanbase = facts(Flavour::OceanBase);
     let gtid = |last| position(Some(set(last)), file("gone", 4));
-    assert!(can_continue(&gtid(10), &oceanbase).is_ok());
-    assert_eq!(code(can_continue(&gtid(9), &oceanbase)), "position_purged");
-    let behind = can_continue(&gtid(101), &oceanbase).unwrap_err();
+    assert!(can_continue(&gtid(10), &oceanbase, &set(10)).is_ok());
+    assert_eq!(
+        code(can_continue(&gtid(9), &oceanbase, &set(10))),
+        "position_purged"
+    );
+    let behind = can_continue(&gtid(101), &oceanbase, &set(10)).unwrap_err();
     assert_eq!(
         behind.disposition,
         crate::retry::Disposition::Retry { after: None }
     );
-    let by_file = |name, pos| can_continue(&position(None, file(name, pos)), &facts(Flavour::MariaDb));
+    let by_file = |name, pos| {
+        can_continue(
+            &position(None, file(name, pos)),
+            &facts(Flavour::MariaDb),
+            &GtidSet::default(),
+        )
+    };
     assert!(by_file("b.1", 900).is_ok());
     assert_eq!(code(by_file("b.1", 901)), "position_ahead");
     assert_eq!(code(by_file("b.0", 4)), "position_purged");
+    assert_eq!(code(by_file("b.3", 4)), "position_ahead", "the series began anew");
 }

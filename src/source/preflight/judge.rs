@@ -46,6 +46,7 @@ pub(super) fn facts(seen: &Observation) -> ServerFacts {
         },
         binlogs: seen.binlogs.rows().to_vec(),
         expire_seconds: expire_seconds(seen),
+        expire_bytes: expire_bytes(seen),
         write_timeout_seconds: seen.variable("net_write_timeout").parse().ok(),
         captured_tables: seen.captured.tables.len(),
         left_out: match seen.captured.types {
@@ -83,12 +84,26 @@ fn has_gtids(seen: &Observation, executed: Option<&GtidSet>) -> bool {
 }
 
 fn expire_seconds(seen: &Observation) -> Option<u64> {
+    // MySQL can be told to purge nothing by itself.
+    if seen.variables.contains_key("binlog_expire_logs_auto_purge")
+        && !seen.is_on("binlog_expire_logs_auto_purge")
+    {
+        return None;
+    }
     let seconds = match seen.variable("binlog_expire_logs_seconds").parse::<u64>() {
         Ok(seconds) if seconds > 0 => seconds,
         // Fractions of a day are possible; whole days are close enough for a warning.
         _ => days(seen.variable("expire_logs_days")).saturating_mul(86_400),
     };
     (seconds > 0).then_some(seconds)
+}
+
+/// OceanBase and MariaDB can bound the size of all files together.
+fn expire_bytes(seen: &Observation) -> Option<u64> {
+    ["binlog_expire_logs_size", "max_binlog_total_size"]
+        .iter()
+        .filter_map(|name| seen.variable(name).parse().ok())
+        .find(|bytes| *bytes > 0)
 }
 
 fn days(text: &str) -> u64 {

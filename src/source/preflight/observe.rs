@@ -22,7 +22,7 @@ const SELECTED: [&str; 6] = [
 ];
 
 /// Read as SHOW VARIABLES: a variable that the server does not have is no row, not an error.
-const SHOWN: [&str; 13] = [
+const SHOWN: [&str; 16] = [
     "log_bin",
     "binlog_format",
     "binlog_row_image",
@@ -33,7 +33,10 @@ const SHOWN: [&str; 13] = [
     "log_bin_compress",
     "binlog_checksum",
     "binlog_expire_logs_seconds",
+    "binlog_expire_logs_auto_purge",
     "expire_logs_days",
+    "binlog_expire_logs_size",
+    "max_binlog_total_size",
     "log_replica_updates",
     "log_slave_updates",
 ];

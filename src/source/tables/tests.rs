@@ -85,6 +85,10 @@ fn made() -> TableId {
 
 /// A run that begins at `pos` with what an earlier one left.
 fn resumed(history: &History, pos: u64) -> Tables {
+    begun(history, pos, true)
+}
+
+fn begun(history: &History, pos: u64, resumed: bool) -> Tables {
     let mut history = history.clone();
     let place = |pos| FilePosition {
         file: "a.000001".to_owned(),
@@ -97,13 +101,13 @@ fn resumed(history: &History, pos: u64) -> Tables {
             open: None,
             parked: Vec::new(),
         },
-        resumed: true,
+        resumed,
         same_server: true,
         oldest: &place(4),
         head: &place(1000),
         executed: None,
     });
-    Tables::new(history, TypePolicy::Halt, BTreeSet::new())
+    Tables::new(history, TypePolicy::Halt, BTreeSet::new()).left_behind(!resumed)
 }
 
 fn learnt(tables: &mut Tables, pos: u64) -> History {
@@ -326,4 +330,18 @@ fn i6_a_statement_that_is_understood_changes_what_it_says_and_nothing_else() {
     ] {
         assert_eq!(held(statement), (columns, other), "{statement}");
     }
+}
+
+#[test]
+fn a_restart_behind_what_was_left_out_does_not_trust_what_was_known_before_it() {
+    let mut tables = Tables::default();
+    assert!(ask_at(&mut tables, &body(), 10));
+    let history = learnt(&mut tables, 20);
+    assert!(!ask_at(&mut resumed(&history, 100), &body(), 101), "all was read");
+    let mut leapt = begun(&history, 100, false);
+    let kept = learnt(&mut leapt, 100);
+    assert!(
+        ask_at(&mut resumed(&kept, 100), &body(), 101),
+        "nobody knows what happened between"
+    );
 }

@@ -1,6 +1,7 @@
 //! Begins, ends and definitions: in their place, with the right counts, whatever is cut.
 
 use super::*;
+use crate::position::ServerIdentity;
 
 /// Begins with `*`, which no row does.
 pub(super) fn show(mark: &Mark<'_>) -> String {
@@ -22,6 +23,7 @@ pub(super) fn show(mark: &Mark<'_>) -> String {
             change.id,
             change.sql.as_deref().unwrap_or("hidden")
         ),
+        Mark::Gap(gap) => format!("* gap {}", gap.id()),
     }
 }
 
@@ -195,4 +197,33 @@ fn a_definition_in_a_transaction_that_is_cut_is_told_once_in_a_run() {
     play(&mut feed, &made.events, &mut told).unwrap();
     let words: Vec<&str> = told.iter().map(|text| text.split(' ').nth(1).unwrap()).collect();
     assert_eq!(words, ["ddl0", "begin", "shop.made", "end"]);
+}
+
+#[test]
+fn a_gap_is_told_once_in_front_of_everything() {
+    let from = at("a", 4, Some(read_before(2)));
+    let to = at("b", 4, Some(read_before(4)));
+    let mut feed = feed_with_marks(Flavour::MySql, to.clone());
+    feed.tell(Gap {
+        lost: Some(read_before(4).without(&read_before(2))),
+        from,
+        to: to.clone(),
+        server: ServerIdentity {
+            flavour: Flavour::MySql,
+            server_uuid: String::new(),
+            server_id: 1,
+        },
+        chosen: "earliest",
+    });
+    assert!(feed.has_rows(), "before anything was read");
+    let refused = feed.marks(&mut |_| Err(Failure::retry("test", "not now")));
+    assert!(refused.is_err() && feed.has_rows(), "what was not taken waits");
+    assert_eq!(feed.position(), to);
+    let mut made = Made::new("b");
+    made.transaction(5, &[1]);
+    let mut rows = Vec::new();
+    play(&mut feed, &made.events, &mut rows).unwrap();
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    assert_eq!(rows[0], "* gap a:4+0-b:4");
+    assert!(rows[1].starts_with("* begin"), "{rows:?}");
 }
