@@ -230,7 +230,8 @@ impl Encoder {
         self.pending.push(Pending {
             id: RecordId { transaction, part },
             hash_key,
-            late: meta.late,
+            // None is told of a table that is read alone.
+            late: false,
             end: self.buffer.len(),
         });
     }
