@@ -180,7 +180,9 @@ async fn a_request_that_is_stored_late_repeats_itself_and_nothing_else() {
     let report = tokio::time::timeout(ARRIVED, repeated)
         .await
         .expect("a late copy");
-    assert!(report.is_effectively_once(), "{report}");
+    // A row that was deleted since comes back for a reader who does not look at the ids.
+    let other = report.lost + report.out_of_order + report.wrong_content + report.repeated_other_id;
+    assert_eq!(other, 0, "{report}");
     collector.stop(STOPPED).await.expect("a clean stop");
 
     // An older checkpoint, as from a copy: all that was delivered since is found there and not sent again.

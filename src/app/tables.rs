@@ -203,5 +203,10 @@ async fn ask(source: &mpsc::Sender<parked::Order>, order: Order) -> Result<Strin
     let order = parked::Order { table, wish, answer };
     let gone = || String::from("the source has stopped");
     source.send(order).await.map_err(|_| gone())?;
-    told.await.unwrap_or_else(|_| Err(gone()))
+    let replaced = |_| {
+        Err(String::from(
+            "the connection to the database was just replaced: try again in a moment",
+        ))
+    };
+    told.await.unwrap_or_else(replaced)
 }
