@@ -11,6 +11,7 @@
 mod check;
 mod describe;
 mod fields;
+mod letters;
 mod memory;
 mod outlook;
 mod prepare;
@@ -41,6 +42,7 @@ use crate::telemetry::Metrics;
 
 pub use check::{Report, check};
 pub use describe::{Description, Language, describe, sentence};
+pub use letters::{Letters, LettersReport, dead_letters};
 use prepare::{Prepared, prepare};
 pub use tables::{TablesCommand, tables};
 use view::View;
@@ -210,7 +212,8 @@ impl Parts {
         view: &Arc<View>,
         source_status: watch::Sender<SourceStatus>,
     ) -> Result<Self, Failure> {
-        let store = Arc::new(Store::open(&config.data_dir, &config.datahub.group)?);
+        let store = Store::open(&config.data_dir, &config.datahub.group)?;
+        let store = Arc::new(store.with_letter_limit(config.delivery.dead_letter_bytes));
         let checkpoint = store.read_checkpoint()?;
         if let Some(checkpoint) = &checkpoint {
             tracing::info!(position = %checkpoint.position, "found a checkpoint");
@@ -228,6 +231,7 @@ impl Parts {
             Arc::clone(&store),
             Arc::clone(&identity),
             driver_tick.clone(),
+            system_time,
         );
         let (orders, taken) = mpsc::channel(1);
         let source = Source::new(
@@ -372,20 +376,15 @@ fn start_tasks(
             ready = prepare(&datahub, &config, &store, checkpoint, &prepared) => ready,
             () = token.cancelled() => return Ended::Pipeline(Ok(())),
         };
-        let Prepared {
-            topic,
-            created_s,
-            memory,
-        } = match ready {
+        let Prepared { topic, resume, known } = match ready {
             Ok(prepared) => prepared,
             Err(failure) => return Ended::Pipeline(Err(failure)),
         };
-        let resume = memory.resume;
         if begin.send(Beginning { topic, resume }).is_err() {
             // The intake was told to stop meanwhile: nothing will arrive.
             return Ended::Pipeline(Ok(()));
         }
-        pipeline.run(arrivals, memory.stored, created_s, token).await;
+        pipeline.run(arrivals, known, token).await;
         Ended::Pipeline(Ok(()))
     });
     let (token, view) = (stop.clone(), Arc::clone(view));

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Sources;
 use crate::telemetry;
@@ -70,6 +70,12 @@ pub enum Command {
         /// What
         command: Tables,
     },
+    /// Show the records that could not be delivered, send them again, or give them up
+    DeadLetters {
+        /// What to do with them
+        #[command(subcommand)]
+        command: DeadLetters,
+    },
     /// Ask a running collector on this machine whether it is alive; exit code 0 if it is
     Healthcheck,
 }
@@ -98,6 +104,47 @@ pub enum Tables {
         #[arg(long, value_parser = said)]
         reason: String,
     },
+}
+
+/// What can be done with dead letters. While a collector runs on the data directory, it does the work.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum DeadLetters {
+    /// Print one line a letter, the oldest first: time, id, table, key, reason, size
+    List {
+        /// As JSON objects, with everything but the payload
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one letter with everything
+    Show {
+        /// Its id, as `list` shows it
+        id: String,
+    },
+    /// Send letters again, each key's in order; one that is refused again stays, and what follows of its key
+    Replay(Which),
+    /// Give letters up; a line for each goes to the audit file first
+    Discard {
+        /// Which letters
+        #[command(flatten)]
+        which: Which,
+        /// Why; is written to the audit file
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+/// Which letters.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// The letter with this id; `replay` sends the older ones of its key before it
+    pub id: Option<String>,
+    /// All letters of a key, by the hash that `list` shows
+    #[arg(long, value_name = "HASH")]
+    pub key: Option<String>,
+    /// All letters
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Whom the tables are declared for.
@@ -143,6 +190,30 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn dead_letters_are_named_in_one_way_and_given_up_for_a_reason() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.command);
+        for line in [
+            "x dead-letters list --json",
+            "x dead-letters show u:1:0",
+            "x dead-letters replay u:1:0",
+            "x dead-letters replay --key 00ff",
+            "x dead-letters replay --all",
+            "x dead-letters discard u:1:0 --reason known",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+        for line in [
+            "x dead-letters",
+            "x dead-letters replay",
+            "x dead-letters replay u:1:0 --all",
+            "x dead-letters discard --all",
+            "x dead-letters discard --reason known",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 
     #[test]

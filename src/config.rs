@@ -291,6 +291,8 @@ pub struct DeliveryConfig {
     pub alarm_attempts: u32,
     /// What a record that the service can never store does (`POISON_POLICY`).
     pub poison: PoisonPolicy,
+    /// Most bytes of the dead-letter file (`DEAD_LETTER_MAX_BYTES`).
+    pub dead_letter_bytes: u64,
 }
 
 /// `POISON_POLICY`.

@@ -2,7 +2,7 @@
 //!
 //! Owns I4, a key changes lane only when nothing is in flight on the lanes involved and what waits is dealt out
 //! again in order, and I5, bytes held stay below the budget plus one chunk. I1 and I2 live in `ledger`, I3 in
-//! `lane`; what the topic had before the run is in `memory`. Inputs are the `handle_*` calls, each with `now` (time since any fixed start, never going back);
+//! `lane`; what the topic had before the run is in `memory`, dead letters and what waits for them in `letters`. Inputs are the `handle_*` calls, each with `now` (time since any fixed start, never going back);
 //! outputs are the effects of [`Core::poll_effect`], to be polled until there are none after every input, and
 //! the moment of [`Core::poll_timeout`].
 //!
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::config::PoisonPolicy;
 use crate::position::{Position, ServerIdentity, Watermark};
+use crate::record::letter::{Report, Request, Selection, Wanted};
 use crate::record::{Batch, BatchId, Chunk, Record, RecordId, Shard, ShardId};
 use crate::retry::{Delays, Disposition, Failure, Reason};
 
@@ -23,7 +24,9 @@ mod answers;
 mod checkpoint;
 mod lane;
 mod ledger;
+mod letters;
 mod memory;
+mod replay;
 pub mod resume;
 mod routing;
 mod snapshot;
@@ -31,9 +34,11 @@ mod snapshot;
 use checkpoint::Checkpoint;
 use lane::{Lane, Limits, Stage};
 use ledger::Ledger;
+pub use letters::KEY_FENCED;
+use letters::Letters;
 use memory::Memory;
 use routing::Refresh;
-pub use snapshot::{LaneSnapshot, LaneState, Snapshot};
+pub use snapshot::{LaneSnapshot, LaneState, LettersSnapshot, Snapshot, TableLetters};
 
 /// Usual spacing of checkpoint writes: what a crash costs in repeated reading, against fsyncs.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
@@ -73,7 +78,7 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// What the driver has to do. Each is answered once through the matching `handle_*`, except `Finished`.
+/// What the driver has to do. Each is answered once through the matching `handle_*`, except `Report` and `Finished`.
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Put the batch; the answer goes to [`Core::handle_outcome`].
@@ -82,12 +87,36 @@ pub enum Effect {
     Probe(Batch),
     /// Write the checkpoint; the answer goes to [`Core::handle_persisted`].
     Persist(Position),
-    /// Write the record to the dead letters; the answer goes to [`Core::handle_dead_lettered`].
+    /// Append the records to the dead letters, all or none; the answer goes to [`Core::handle_dead_lettered`].
     DeadLetter {
-        /// The record that can never be stored.
-        record: Record,
+        /// One that can never be stored, or some that have to stay behind such a one. Never empty.
+        records: Arc<[Record]>,
         /// Why.
         reason: Reason,
+    },
+    /// Read letters from the file, in order; the answer goes to [`Core::handle_letters`].
+    ReadLetters {
+        /// Which.
+        wanted: Wanted,
+        /// So many bytes of them at most, but one at least.
+        bytes: usize,
+    },
+    /// Take the letters with these ids out of the file; the answer goes to [`Core::handle_removed`].
+    RemoveLetters(Vec<String>),
+    /// Write down that letters are given up and take them out of the file; the answer goes to
+    /// [`Core::handle_discarded`].
+    DiscardLetters {
+        /// Which.
+        selection: Selection,
+        /// Why.
+        reason: String,
+    },
+    /// A request is carried out. There is no answer.
+    Report {
+        /// As it was made.
+        request: Request,
+        /// What became of it.
+        report: Report,
     },
     /// List the shards; the answer goes to [`Core::handle_shards`].
     RefreshShards,
@@ -111,6 +140,7 @@ pub struct Core {
     rng: fastrand::Rng,
     ledger: Ledger,
     memory: Memory,
+    letters: Letters,
     /// Whose positions these are.
     server: Option<ServerIdentity>,
     /// By begin key.
@@ -144,6 +174,7 @@ impl Core {
             rng,
             ledger: Ledger::default(),
             memory: Memory::default(),
+            letters: Letters::default(),
             server: None,
             lanes: Vec::new(),
             unrouted: VecDeque::new(),
@@ -218,13 +249,13 @@ impl Core {
 
     /// When to call [`Core::handle_timeout`] if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let version = self.ledger.version();
-        let save = self.checkpoint.write_at(version, self.is_last_position());
+        let always = self.checkpoint_due().into_iter().chain(self.letters.work_due());
         if self.halted.is_some() {
-            return save;
+            return always.min();
         }
         let lanes = self.lanes.iter().filter_map(|lane| self.lane_due(lane));
-        lanes.chain(save).chain(self.refresh.due_at()).min()
+        let others = self.refresh.due_at().into_iter().chain(self.letters.write_due());
+        lanes.chain(always).chain(others).min()
     }
 
     /// Whether another chunk is welcome.
@@ -263,8 +294,11 @@ impl Core {
         self.counts.suppressed = self.counts.suppressed.saturating_add(1);
     }
 
-    /// Gives a record to the lane that its key belongs to.
+    /// Gives a record to the lane that its key belongs to, or leaves it behind the letters of its key.
     fn deal(&mut self, now: Duration, record: Record) {
+        if self.letters.fences(&record) {
+            return self.letters.hold(record);
+        }
         let linger_until = now.saturating_add(self.settings.linger);
         let at = routing::lane_of(&self.lanes, record.hash_key);
         match at.and_then(|at| self.lanes.get_mut(at)) {
@@ -276,6 +310,7 @@ impl Core {
     /// Does everything that is due. The end of every input.
     fn advance(&mut self, now: Duration) {
         self.adopt_shards(now);
+        self.drive_letters(now);
         if self.halted.is_none() {
             for at in 0..self.lanes.len() {
                 self.drive_lane(now, at);
@@ -291,7 +326,7 @@ impl Core {
         match lane.stage {
             Stage::Idle | Stage::Backoff { .. } => lane.send_at(self.limits(), self.draining),
             Stage::Doubtful { at, .. } => Some(at),
-            Stage::Burying { retry, .. } => retry,
+            Stage::Burying { retry, .. } => retry.filter(|_| !self.letters.claims_file()),
             Stage::Sent { .. } | Stage::Probing { .. } => None,
         }
     }
@@ -324,7 +359,8 @@ impl Core {
                 let reason = reason.clone();
                 *retry = None;
                 if let Some(record) = lane.first().cloned() {
-                    self.effects.push_back(Effect::DeadLetter { record, reason });
+                    let records = Arc::from([record]);
+                    self.effects.push_back(Effect::DeadLetter { records, reason });
                 }
             }
             Stage::Sent { .. } | Stage::Probing { .. } => {}
@@ -355,12 +391,21 @@ impl Core {
     /// Whether the durable position will not move again: the run ends here.
     fn is_last_position(&self) -> bool {
         let unanswered = self.lanes.iter().any(Lane::is_unanswered);
-        self.draining && (self.ledger.is_empty() || (self.halted.is_some() && !unanswered))
+        let quiet = self.draining && !self.letters.is_at_work();
+        quiet && (self.ledger.is_empty() || (self.halted.is_some() && !unanswered))
+    }
+
+    /// When the durable position is to be written.
+    fn checkpoint_due(&self) -> Option<Duration> {
+        if self.letters.hold_checkpoint() {
+            return None;
+        }
+        self.checkpoint
+            .write_at(self.ledger.version(), self.is_last_position())
     }
 
     fn drive_checkpoint(&mut self, now: Duration) {
-        let version = self.ledger.version();
-        let due = self.checkpoint.write_at(version, self.is_last_position());
+        let (version, due) = (self.ledger.version(), self.checkpoint_due());
         if due.is_some_and(|at| at <= now)
             && let Some(position) = self.ledger.durable()
         {
@@ -397,6 +442,9 @@ impl Core {
         for mut lane in left {
             waiting.extend(lane.take_all());
         }
+        let (letters, mut waiting): (Vec<Record>, Vec<Record>) =
+            waiting.into_iter().partition(Record::is_letter);
+        self.letters_return(letters);
         waiting.sort_unstable_by_key(|record| record.seq);
         for route in routes {
             match stay.iter_mut().find(|lane| lane.shard == route.shard) {

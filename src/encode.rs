@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::change::{ChangeEvent, Mark, Operation, RowChange, TableSchema};
+use crate::change::{ChangeEvent, Gap, Mark, Operation, RowChange, SourceMeta, TableId, TableSchema};
 use crate::config::filter::columns::ColumnRules;
 use crate::config::{Envelope, Secret};
 use crate::position::{Flavour, Position};
-use crate::record::{Chunk, Part, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq};
+use crate::record::{Chunk, Origin, OriginRef, Part, RECORD_OVERHEAD_BYTES, Record, RecordId, Seq, Turn};
 use crate::source::value::ValueError;
 
 mod canal;
@@ -133,6 +133,8 @@ struct Pending {
     id: RecordId,
     hash_key: u128,
     late: bool,
+    /// Place among the origins.
+    origin: usize,
     end: usize,
 }
 
@@ -155,6 +157,8 @@ pub struct Encoder {
     plans: HashMap<usize, Arc<Plan>>,
     buffer: Vec<u8>,
     pending: Vec<Pending>,
+    /// Where the records come from: one for each event.
+    origins: Vec<Origin>,
     next_seq: Seq,
     decoded: u64,
     filtered: u64,
@@ -185,6 +189,7 @@ impl Encoder {
             plans: HashMap::new(),
             buffer: Vec::new(),
             pending: Vec::new(),
+            origins: Vec::new(),
             next_seq: 0,
             decoded: 0,
             filtered: 0,
@@ -226,12 +231,18 @@ impl Encoder {
                 (transaction, Part::Definition(*ordinal), table_hash(&change.id))
             }
         };
+        let origin = match mark {
+            Mark::Begin { meta } | Mark::End { meta, .. } => self.origin(meta, None),
+            Mark::Definition { meta, change, .. } => self.origin(meta, Some(&Arc::new(change.id.clone()))),
+            Mark::Gap(gap) => self.origin_of_gap(gap),
+        };
         self.writer.write_mark(mark, &mut self.buffer);
         self.pending.push(Pending {
             id: RecordId { transaction, part },
             hash_key,
             // None is told of a table that is read alone.
             late: false,
+            origin,
             end: self.buffer.len(),
         });
     }
@@ -240,6 +251,8 @@ impl Encoder {
         let start = self.buffer.len();
         match self.write(row) {
             Ok(hash_key) => {
+                let table = self.current.as_ref().map(|plan| Arc::clone(&plan.table));
+                let origin = self.origin(row.meta, table.as_ref());
                 self.pending.push(Pending {
                     id: RecordId {
                         transaction: Arc::clone(&row.meta.transaction),
@@ -247,6 +260,7 @@ impl Encoder {
                     },
                     hash_key,
                     late: row.meta.late,
+                    origin,
                     end: self.buffer.len(),
                 });
                 Ok(())
@@ -272,6 +286,38 @@ impl Encoder {
                 })
             }
         }
+    }
+
+    /// The place of a record's origin; that of the record before, if it is the same event's.
+    fn origin(&mut self, meta: &SourceMeta, table: Option<&Arc<TableId>>) -> usize {
+        let same = |last: &Origin| {
+            let tables = match (&last.table, table) {
+                (Some(last), Some(table)) => Arc::ptr_eq(last, table),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            last.pos == meta.pos && Arc::ptr_eq(&last.file, &meta.file) && tables
+        };
+        if !self.origins.last().is_some_and(same) {
+            self.origins.push(Origin {
+                table: table.cloned(),
+                gtid: meta.gtid.clone(),
+                file: Arc::clone(&meta.file),
+                pos: meta.pos,
+            });
+        }
+        self.origins.len() - 1
+    }
+
+    /// The place of a gap's origin: where it begins.
+    fn origin_of_gap(&mut self, gap: &Gap) -> usize {
+        self.origins.push(Origin {
+            table: None,
+            gtid: None,
+            file: Arc::from(gap.from.file.file.as_str()),
+            pos: gap.from.file.pos,
+        });
+        self.origins.len() - 1
     }
 
     /// Appends the row's envelope to the buffer; returns the hash of its partition key.
@@ -346,6 +392,7 @@ impl Encoder {
             buffer.shrink_to_fit();
         }
         let payloads = Bytes::from(buffer);
+        let origins: Arc<[Origin]> = self.origins.drain(..).collect();
         let mut begin = 0;
         let mut records = Vec::with_capacity(self.pending.len());
         for pending in self.pending.drain(..) {
@@ -353,9 +400,10 @@ impl Encoder {
                 seq: self.next_seq,
                 id: pending.id,
                 hash_key: pending.hash_key,
-                late: pending.late,
                 layout: self.writer.layout(),
                 payload: payloads.slice(begin..pending.end),
+                origin: OriginRef::new(&origins, pending.origin),
+                turn: if pending.late { Turn::Late } else { Turn::InOrder },
             });
             begin = pending.end;
             self.next_seq += 1;

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | I1 | the checkpoint never passes an unresolved record | `delivery/ledger` |
 //! | I2 | the durable position only advances; empty, filtered and heartbeat-only stretches advance it too | `delivery/ledger` |
-//! | I3 | at most one batch in flight per lane; after a failure the failed record and all after it go first | `delivery/lane` |
+//! | I3 | at most one batch in flight per lane; after a failure the failed record and all after it go first; nothing passes a dead letter of its key | `delivery/lane` |
 //! | I4 | a key changes lane only when nothing is in flight on the lanes involved, and in order | [`delivery`] |
 //! | I5 | bytes held stay below the budget plus one chunk; no queue is unbounded | [`delivery`] |
 //! | I6 | a row is decoded only with the table map and schema in force at its position, or is an error | [`source::decode`] |

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cdc_collector::app::{self, ExitReason, TablesCommand};
-use cdc_collector::cli::{Cli, Command, Language, Tables};
+use cdc_collector::cli::{Cli, Command, DeadLetters, Language, Tables, Which};
 use cdc_collector::config::{Config, Loaded, Raw, Sources};
+use cdc_collector::record::letter::Selection;
 use cdc_collector::{http, telemetry};
 use clap::Parser as _;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
             with_config(&sources, |loaded| describe(loaded, language, table.as_deref()))
         }
         Command::Tables { command } => with_config(&sources, |loaded| tables(&loaded.config, command)),
+        Command::DeadLetters { command } => with_config(&sources, |loaded| dead_letters(loaded, command)),
         Command::Healthcheck => match http::probe::live(Raw::gather(&sources).listen()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => fail(FAILED, &sentence),
@@ -133,6 +135,38 @@ fn text_of(file: PathBuf) -> io::Result<String> {
         io::read_to_string(io::stdin())
     } else {
         fs::read_to_string(file)
+    }
+}
+
+fn dead_letters(loaded: Loaded, command: DeadLetters) -> ExitCode {
+    let wanted = match command {
+        DeadLetters::List { json } => app::Letters::List { json },
+        DeadLetters::Show { id } => app::Letters::Show { id },
+        DeadLetters::Replay(which) => app::Letters::Replay(selection(which)),
+        DeadLetters::Discard { which, reason } => app::Letters::Discard(selection(which), reason),
+    };
+    let done = match runtime() {
+        Ok(runtime) => runtime.block_on(app::dead_letters(loaded.config, wanted)),
+        Err(error) => return fail(INTERNAL, &format!("the runtime did not start: {error}")),
+    };
+    match done {
+        Ok(report) => {
+            let code = if report.complete {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(FAILED)
+            };
+            after_writing(write!(io::stdout(), "{}", report.text), code)
+        }
+        Err(failure) => fail(FAILED, &app::sentence(&failure)),
+    }
+}
+
+fn selection(which: Which) -> Selection {
+    match which {
+        Which { id: Some(id), .. } => Selection::Id(id),
+        Which { key: Some(hash), .. } => Selection::Key(hash),
+        Which { .. } => Selection::All,
     }
 }
 

@@ -6,9 +6,11 @@
 
 mod gauges;
 pub mod intake;
+mod letters;
+mod report;
 mod status;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,14 +23,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::delivery::{Core, Effect, Settings};
 use crate::position::{Position, ServerIdentity};
-use crate::record::{Batch, BatchId, Outcome, Probe, RecordId, Seq, Shard};
-use crate::retry::{Disposition, Failure, Reason};
-use crate::sink::DataHub;
+use crate::record::{Batch, BatchId, Key, Outcome, Probe, RecordId, Seq, Shard};
+use crate::retry::Failure;
+use crate::sink::{Clock, DataHub};
 use crate::source::History;
-use crate::store::Store;
+use crate::store::{Store, stamp};
 
 use gauges::Gauges;
 use intake::Arrival;
+use letters::{Desk, Done};
+use report::{put_failure, report, report_put};
 
 pub use status::{CallHealth, PipelineStatus, Tick};
 
@@ -81,8 +85,23 @@ enum Answer {
     },
     DeadLettered {
         seq: Seq,
+        letters: usize,
+        code: &'static str,
         result: Result<(), Failure>,
     },
+    /// Of dead letters that are in the file, and of requests about them.
+    Letters(Done),
+}
+
+/// What is known before anything is read.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Records of earlier runs that the topic or the dead letters have already.
+    pub stored: HashSet<RecordId>,
+    /// How many dead letters each key has.
+    pub fences: HashMap<Key, u64>,
+    /// Which topic this is: when it was created, seconds since 1970.
+    pub topic_created_s: Option<u64>,
 }
 
 /// The driver and all it holds.
@@ -105,6 +124,8 @@ pub struct Pipeline<S> {
     status: watch::Sender<PipelineStatus>,
     gauges: Gauges,
     tick: Tick,
+    clock: Clock,
+    desk: Desk,
 }
 
 impl<S: Sink> Pipeline<S> {
@@ -115,6 +136,7 @@ impl<S: Sink> Pipeline<S> {
         store: Arc<Store>,
         identity: Arc<OnceLock<ServerIdentity>>,
         tick: Tick,
+        clock: Clock,
     ) -> (Self, watch::Receiver<PipelineStatus>) {
         let gauges = Gauges::new(settings.budget_bytes);
         let core = Core::new(settings);
@@ -142,23 +164,19 @@ impl<S: Sink> Pipeline<S> {
             status,
             gauges,
             tick,
+            clock,
+            desk: Desk::default(),
         };
         (pipeline, watched)
     }
 
     /// Runs until `stop` is cancelled or the channel closes, and everything taken in is delivered.
     ///
-    /// `stored` are records of earlier runs that the topic has already, `topic_created_s` says which topic that is.
     /// How long the drain may take is the caller's decision: dropping the future is always safe.
-    pub async fn run(
-        mut self,
-        mut arrivals: mpsc::Receiver<Arrival>,
-        stored: HashSet<RecordId>,
-        topic_created_s: Option<u64>,
-        stop: CancellationToken,
-    ) {
-        self.core.handle_stored(stored);
-        self.topic_created_s = topic_created_s;
+    pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrival>, known: Known, stop: CancellationToken) {
+        self.core.handle_stored(known.stored);
+        self.core.handle_fences(known.fences);
+        self.topic_created_s = known.topic_created_s;
         let mut open = true;
         loop {
             while let Some(effect) = self.core.poll_effect() {
@@ -169,6 +187,7 @@ impl<S: Sink> Pipeline<S> {
                 self.start(effect);
             }
             self.publish();
+            self.look_for_request();
             let idle_until = Instant::now() + IDLE_TICK;
             let due = self
                 .core
@@ -262,35 +281,52 @@ impl<S: Sink> Pipeline<S> {
                     }
                 })
             }
-            Effect::DeadLetter { record, reason } => {
-                let seq = record.seq;
-                let written =
-                    self.on_disk(move |store, identity| store.append_dead_letter(identity, &record, &reason));
+            Effect::DeadLetter { records, reason } => {
+                let seq = records.first().map_or(0, |record| record.seq);
+                let (letters, code, written) = (records.len(), reason.code, stamp((self.clock)()));
+                let appended = self.on_disk(move |store, identity| {
+                    store.append_dead_letters(identity, &records, &reason, &written)
+                });
                 Box::pin(async move {
                     Answer::DeadLettered {
                         seq,
-                        result: written.await,
+                        letters,
+                        code,
+                        result: appended.await,
                     }
                 })
             }
+            Effect::ReadLetters { wanted, bytes } => self.read_letters(wanted, bytes),
+            Effect::RemoveLetters(ids) => self.remove_letters(ids),
+            Effect::DiscardLetters { selection, reason } => self.discard_letters(selection, reason),
+            Effect::Report { request, report } => self.tell(request, report),
             Effect::Finished => return,
         };
         self.running.push(answer);
     }
 
-    /// Runs a disk operation beside the runtime; a panic in it is a retryable failure.
+    /// Runs a disk operation that needs to know the server beside the runtime.
     fn on_disk(
         &self,
         operation: impl FnOnce(&Store, &ServerIdentity) -> Result<(), Failure> + Send + 'static,
     ) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
-        let (store, identity) = (Arc::clone(&self.store), Arc::clone(&self.identity));
-        let job = tokio::task::spawn_blocking(move || match identity.get() {
-            Some(identity) => operation(&store, identity),
+        let identity = Arc::clone(&self.identity);
+        self.in_store(move |store| match identity.get() {
+            Some(identity) => operation(store, identity),
             None => Err(Failure::retry(
                 "source_unknown",
                 "the source has not been identified yet",
             )),
-        });
+        })
+    }
+
+    /// Runs a disk operation beside the runtime; a panic in it is a retryable failure.
+    fn in_store<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Store) -> Result<T, Failure> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + 'static {
+        let store = Arc::clone(&self.store);
+        let job = tokio::task::spawn_blocking(move || operation(&store));
         async move {
             job.await
                 .unwrap_or_else(|e| Err(Failure::retry("store_panicked", format!("a disk operation: {e}"))))
@@ -365,19 +401,16 @@ impl<S: Sink> Pipeline<S> {
                 }
                 self.core.handle_persisted(now, result);
             }
-            Answer::DeadLettered { seq, result } => {
-                match &result {
-                    Ok(()) => tracing::warn!(
-                        seq,
-                        "a record that can never be stored is in the dead-letter file"
-                    ),
-                    Err(failure) => {
-                        self.gauges.retry(failure);
-                        report("writing a dead letter", failure);
-                    }
-                }
+            Answer::DeadLettered {
+                seq,
+                letters,
+                code,
+                result,
+            } => {
+                self.dead_lettered(letters, code, &result);
                 self.core.handle_dead_lettered(now, seq, result);
             }
+            Answer::Letters(done) => self.finish_letters(done),
         }
     }
 
@@ -394,48 +427,5 @@ impl<S: Sink> Pipeline<S> {
             listings: self.listings.clone(),
             saved: self.saved.clone(),
         });
-    }
-}
-
-/// Why a put did not store everything, if it did not.
-fn put_failure(outcome: &Outcome) -> Option<&Reason> {
-    match outcome {
-        Outcome::Acknowledged => None,
-        Outcome::Refused(failure) => Some(&failure.reason),
-        Outcome::Unknown { reason } => Some(reason),
-        Outcome::Partial(refused) => refused.first().map(|(_, failure)| &failure.reason),
-    }
-}
-
-fn report_put(outcome: &Outcome, rows: usize) {
-    match outcome {
-        Outcome::Acknowledged => {}
-        Outcome::Refused(failure) => report("a put", failure),
-        Outcome::Unknown { reason } => {
-            tracing::warn!(code = reason.code, rows, error = %reason.message, "a put has no answer; the shard will be read back");
-        }
-        Outcome::Partial(refused) => {
-            let first = refused
-                .first()
-                .map(|(_, failure)| failure.to_string())
-                .unwrap_or_default();
-            tracing::warn!(
-                rows,
-                refused = refused.len(),
-                error = first,
-                "a put was stored in part"
-            );
-        }
-    }
-}
-
-/// Says once what failed and what follows from it.
-fn report(what: &'static str, failure: &Failure) {
-    let (code, error) = (failure.reason.code, &failure.reason.message);
-    match &failure.disposition {
-        Disposition::Retry { .. } => tracing::warn!(code, %error, "{what} failed; it will be repeated"),
-        Disposition::Reroute => tracing::info!(code, %error, "{what}: the shard takes no records any more"),
-        Disposition::Poison(_) => tracing::warn!(code, %error, "{what}: a record can never be stored"),
-        Disposition::Halt { remedy } => tracing::error!(code, %error, %remedy, "{what} failed; halted"),
     }
 }

@@ -13,8 +13,11 @@ use bytes::Bytes;
 use crate::position::Position;
 use crate::retry::{Failure, Reason};
 
+pub mod letter;
+mod origin;
 mod tuple;
 
+pub use origin::{Key, Origin, OriginRef, Turn};
 pub use tuple::{FieldKind, Fields, Layout, TopicField, TopicSchema, begin_field, end_field, push_null};
 
 /// A record's place in the order of this run: 0, 1, 2 … without holes, in binlog order.
@@ -28,10 +31,11 @@ pub const ATTRIBUTE_ID: &str = "cdc.id";
 /// Attribute on the last record of a batch: everything at or before this position is in the topic.
 /// A [`Watermark`](crate::position::Watermark) as JSON.
 pub const ATTRIBUTE_WATERMARK: &str = "cdc.wm";
-/// Attribute, `true`, of a record that comes behind records of later transactions, because its table was parked.
-pub const ATTRIBUTE_LATE: &str = "cdc.late";
 /// Attribute that names the collector's group, so that several groups can share a topic.
 pub const ATTRIBUTE_GROUP: &str = "cdc.group";
+/// Attribute of a record that comes behind others which follow it in the binlog: a dead letter that was sent again, or a
+/// row that waited for that or because its table was parked. Its value says which.
+pub const ATTRIBUTE_LATE: &str = "cdc.late";
 
 /// The stable identity of a record: its transaction and what of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -123,12 +127,14 @@ pub struct Record {
     pub id: RecordId,
     /// MD5 of the partition key's text as a big-endian number: the hash key the service would use.
     pub hash_key: u128,
-    /// Whether records of later transactions came before it, because its table was parked.
-    pub late: bool,
     /// What the payload is.
     pub layout: Layout,
     /// The encoded envelope, e.g. a Debezium JSON object; or the fields of a TUPLE topic (`record/tuple.rs`).
     pub payload: Bytes,
+    /// The place in the binlog.
+    pub origin: OriginRef,
+    /// Whether it comes in its turn.
+    pub turn: Turn,
 }
 
 /// Fixed cost that the byte budget charges per record on top of its payload: the structs around it.
@@ -160,6 +166,28 @@ impl Record {
     /// What the record charges to the byte budget, in bytes.
     pub fn cost(&self) -> usize {
         self.payload.len().saturating_add(RECORD_OVERHEAD_BYTES)
+    }
+
+    /// What its order is kept for.
+    pub fn key(&self) -> Key {
+        Key {
+            table: self.origin.get().and_then(|origin| origin.table.clone()),
+            hash: self.hash_key,
+        }
+    }
+
+    /// Whether it is a dead letter that is sent again.
+    pub fn is_letter(&self) -> bool {
+        self.turn == Turn::Letter
+    }
+
+    /// The value of [`ATTRIBUTE_LATE`], where it has one.
+    pub fn late(&self) -> Option<&'static str> {
+        match self.turn {
+            Turn::InOrder => None,
+            Turn::Late => Some("held_back"),
+            Turn::Letter => Some("replayed"),
+        }
     }
 
     /// What is sent: one field for a blob, `None` for NULL.

@@ -6,21 +6,24 @@
 //! (`source/opening.rs`). What the definitions look like is the source's business (`source/schema/history.rs`).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::position::{Position, ServerIdentity};
-use crate::record::{Layout, Record};
-use crate::retry::{Failure, Reason};
+use crate::retry::Failure;
 
+mod desk;
 mod document;
+mod letters;
 mod orders;
 
+pub use desk::{Desk, Progress};
 use document::{Defect, Form};
+use letters::Appending;
+pub use letters::{DeadLetter, LetterPosition, LettersFile, stamp};
 pub use orders::{Answer, Order, Orders};
 
 const CHECKPOINT: Form = Form {
@@ -58,27 +61,6 @@ pub struct Schemas<T> {
     pub tables: T,
 }
 
-/// One record that the service can never store, as a line of the dead-letter file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// The record's stable identity.
-    pub id: String,
-    /// The server it came from.
-    pub identity: ServerIdentity,
-    /// Its routing hash, 32 hexadecimal digits.
-    pub hash_key: String,
-    /// Code of the refusal.
-    pub reason_code: String,
-    /// What the service said.
-    pub reason: String,
-    /// What the payload is; files from before there was a choice have blobs.
-    #[serde(default)]
-    pub layout: Layout,
-    /// The whole envelope; of a tuple the fields in the topic's order, each behind its length in four bytes, lowest
-    /// first, ffffffff for NULL. Base64.
-    pub payload: String,
-}
-
 /// The directory of one collector's durable state; locked for as long as the value lives.
 #[derive(Debug)]
 pub struct Store {
@@ -86,9 +68,12 @@ pub struct Store {
     group: String,
     checkpoint: PathBuf,
     schemas: PathBuf,
-    dead_letters: PathBuf,
     audit: PathBuf,
     orders: Orders,
+    letters: LettersFile,
+    appending: Appending,
+    request: PathBuf,
+    answer: PathBuf,
     /// Held open for its advisory lock: two collectors on one directory would overwrite each other.
     _lock: File,
 }
@@ -129,14 +114,17 @@ impl Store {
         let store = Self {
             checkpoint: dir.join(format!("{name}.checkpoint")),
             schemas: dir.join(format!("{name}.schemas")),
-            dead_letters: dir.join(format!("{name}.dead-letters.jsonl")),
             audit: dir.join(format!("{name}.audit.jsonl")),
             orders: Orders::of(dir, &name),
+            letters: LettersFile::of(dir, group),
+            appending: Appending::default(),
+            request: dir.join(format!("{name}.{}", desk::REQUEST_FILE)),
+            answer: dir.join(format!("{name}.{}", desk::ANSWER_FILE)),
             dir: dir.to_owned(),
             group: group.to_owned(),
             _lock: lock,
         };
-        store.cut_torn_dead_letter().map_err(unusable)?;
+        store.letters.cut_torn().map_err(unusable)?;
         Ok(store)
     }
 
@@ -237,34 +225,6 @@ impl Store {
         })
     }
 
-    /// Appends a record to the dead-letter file and returns once it would survive a power cut. Blocks on the disk.
-    ///
-    /// # Errors
-    /// Retryable, code `dead_letter_write`: the record is not in the file.
-    pub fn append_dead_letter(
-        &self,
-        identity: &ServerIdentity,
-        record: &Record,
-        reason: &Reason,
-    ) -> Result<(), Failure> {
-        let letter = DeadLetter {
-            id: record.id.to_string(),
-            identity: identity.clone(),
-            hash_key: format!("{:032x}", record.hash_key),
-            reason_code: reason.code.to_owned(),
-            reason: reason.message.clone(),
-            layout: record.layout,
-            payload: base64::engine::general_purpose::STANDARD.encode(&record.payload),
-        };
-        self.append_line(&letter).map_err(|e| {
-            let path = self.dead_letters.display();
-            Failure::retry(
-                "dead_letter_write",
-                format!("the dead-letter file {path} cannot be written: {e}"),
-            )
-        })
-    }
-
     /// Appends a line to the audit file, of what a person decided, and returns once it would survive a power cut.
     /// Blocks on the disk.
     ///
@@ -272,7 +232,7 @@ impl Store {
     /// Retryable, code `audit_write`: the line is not in the file.
     pub fn append_audit(&self, line: &impl Serialize) -> Result<(), Failure> {
         let body = serde_json::to_string(line).map_err(io::Error::other);
-        body.and_then(|body| self.append(&self.audit, &format!("{body}\n")))
+        body.and_then(|body| letters::append(&self.dir, &self.audit, |out| writeln!(out, "{body}")))
             .map_err(|e| {
                 let path = self.audit.display();
                 Failure::retry(
@@ -285,72 +245,6 @@ impl Store {
     /// What commands beside this collector ask of it.
     pub fn orders(&self) -> &Orders {
         &self.orders
-    }
-
-    fn append_line(&self, letter: &DeadLetter) -> io::Result<()> {
-        let body = serde_json::to_string(letter).map_err(io::Error::other)?;
-        let line = format!("{:08x} {body}\n", crc32fast::hash(body.as_bytes()));
-        self.append(&self.dead_letters, &line)
-    }
-
-    fn append(&self, path: &Path, line: &str) -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        let before = file.metadata()?.len();
-        let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
-        if written.is_err() {
-            // A full disk may have taken half of the line: take it back, so that the next try starts clean.
-            file.set_len(before)?;
-        }
-        written?;
-        File::open(&self.dir)?.sync_all()
-    }
-
-    /// Reads the dead letters, oldest first.
-    ///
-    /// # Errors
-    /// The file cannot be read, or a line of it is damaged; the message names the line.
-    pub fn dead_letters(&self) -> io::Result<Vec<DeadLetter>> {
-        let text = match fs::read_to_string(&self.dead_letters) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e),
-        };
-        let mut letters = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let letter = line
-                .split_once(' ')
-                .filter(|(crc, body)| *crc == format!("{:08x}", crc32fast::hash(body.as_bytes())))
-                .and_then(|(_, body)| serde_json::from_str(body).ok());
-            letters.push(letter.ok_or_else(|| {
-                let path = self.dead_letters.display();
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("line {} of {path} is damaged", number.saturating_add(1)),
-                )
-            })?);
-        }
-        Ok(letters)
-    }
-
-    /// A last line without its end was never reported as written: its record will come again.
-    fn cut_torn_dead_letter(&self) -> io::Result<()> {
-        let mut file = match OpenOptions::new().read(true).write(true).open(&self.dead_letters) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(e),
-        };
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let whole = bytes
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at.saturating_add(1));
-        if whole < bytes.len() {
-            file.set_len(u64::try_from(whole).map_err(io::Error::other)?)?;
-            file.rewind()?;
-            file.sync_all()?;
-        }
-        Ok(())
     }
 }
 

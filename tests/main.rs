@@ -7,6 +7,8 @@ mod configuration;
 #[cfg(test)]
 mod ddl;
 #[cfg(test)]
+mod dead_letters;
+#[cfg(test)]
 mod envelopes;
 #[cfg(test)]
 mod faults;

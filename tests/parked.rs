@@ -17,7 +17,7 @@ fn arrived(world: &World, table: &str) -> Vec<(Value, bool)> {
     let records = world.emulator.records(PROJECT, TOPIC).expect("the topic");
     let of_table = records.filter_map(|record| {
         let envelope: Value = serde_json::from_slice(record.blob().expect("a blob")).expect("JSON");
-        let late = record.attribute("cdc.late") == Some("true");
+        let late = record.attribute("cdc.late") == Some("held_back");
         (envelope["source"]["table"] == table).then(|| (envelope["after"].clone(), late))
     });
     of_table.collect()

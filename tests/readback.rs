@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use cdc_collector::config::{Compression, DatahubConfig, Secret};
 use cdc_collector::position::{FilePosition, Flavour, Position, ServerIdentity, Watermark};
-use cdc_collector::record::{Batch, BatchId, Layout, Outcome, Part, Probe, Record, RecordId};
+use cdc_collector::record::{
+    Batch, BatchId, Layout, OriginRef, Outcome, Part, Probe, Record, RecordId, Turn,
+};
 use cdc_collector::retry::Disposition;
 use cdc_collector::sink::DataHub;
 use datahub_emulator::{Action, CallKind, Emulator, Rule, When};
@@ -71,8 +73,9 @@ fn batch(id: u64, transactions: std::ops::Range<u64>) -> Batch {
         },
         hash_key: 0,
         layout: Layout::Blob,
-        late: false,
         payload: format!("{{\"row\":{at}}}").into_bytes().into(),
+        origin: OriginRef::default(),
+        turn: Turn::InOrder,
     };
     Batch {
         id: BatchId(id),

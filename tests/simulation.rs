@@ -1,13 +1,15 @@
 //! The delivery core in virtual time, by seeds, against an oracle that shares nothing with it.
 //!
 //! Proves I1 to I5 and the core's half of I14 under lost and late answers, throttling, partial storage, poison,
-//! splits and merges, failing disks, crashes at any step, lost volumes and clean stops, and that what a shard is
-//! asked for is found among late copies and other writers (`sink/lookback.rs`). Nothing is repeated but what the
+//! splits and merges, failing disks, crashes at any step, lost volumes and clean stops; that what a shard is
+//! asked for is found among late copies and other writers (`sink/lookback.rs`); and that nothing passes a dead letter
+//! of its key, whenever a person has letters replayed or gives them up. Nothing is repeated but what the
 //! service stored after it was looked for. `SIMULATION_SEEDS` or
 //! `SIMULATION_SECONDS` ask for more than the default; a failure prints its seed.
 
 mod datahub;
 mod faults;
+mod letters;
 mod oracle;
 mod plan;
 mod planted;
@@ -65,6 +67,10 @@ fn i1_i2_i3_i4_i5_i14_hold_in_every_world() {
             total.of_parents,
             total.seen_again,
             total.stored_after_death,
+            total.fenced,
+            total.replayed,
+            total.discarded,
+            total.reports,
         ];
         assert!(seen.iter().all(|&n| n >= 50), "{total:?}");
     }

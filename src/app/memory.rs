@@ -3,15 +3,16 @@
 //! A container without its volume finds its position here, and one that was killed finds what it had sent behind its
 //! checkpoint.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
 use super::view::View;
+use crate::delivery::PROBE_DELAY;
 use crate::delivery::resume::{Saved, decide};
 use crate::position::{Position, Watermark};
-use crate::record::{RecordId, Shard};
+use crate::record::{Key, Part, RecordId, Shard};
 use crate::retry::{Delays, Failure, until_ok};
 use crate::sink::{DataHub, Trace, seen_again};
 use crate::source::Resume;
@@ -42,24 +43,49 @@ impl Memory {
         }
     }
 
-    /// The records that are in the dead-letter file are not put there again.
+    /// What the dead letters say: which keys wait behind how many of them. Their records are not put there again, and
+    /// neither sent nor put there are those that a person has given up.
+    ///
+    /// A replay that was cut short may have brought letters into the topic that are still in the file: they leave it
+    /// now. `topic_is_read` says that what the topic has is known already.
     ///
     /// # Errors
-    /// A halt: the file cannot be read.
-    pub(super) fn add_dead_letters(&mut self, store: &Store) -> Result<(), Failure> {
-        let unreadable = |what: String| {
-            Failure::halt(
-                "dead_letters_unreadable",
-                format!("the dead-letter file cannot be read: {what}"),
-                "repair the line that is named, or move the file to another place",
-            )
-        };
-        for letter in store.dead_letters().map_err(|e| unreadable(e.to_string()))? {
-            let id = letter.id.parse();
-            self.stored
-                .insert(id.map_err(|e| unreadable(format!("{:?} is {e}", letter.id)))?);
+    /// What only a person can end: a file cannot be read, or the topic may not be.
+    pub(super) async fn add_dead_letters(
+        &mut self,
+        datahub: &DataHub,
+        store: &Store,
+        topic_is_read: bool,
+        delays: Delays,
+    ) -> Result<HashMap<Key, u64>, Failure> {
+        let position = self.resume.as_ref().map(|resume| &resume.position);
+        let (mut letters, mut given_up) = (HashSet::new(), HashSet::new());
+        store.discarded(|id| keep_behind(position, id, &mut given_up))?;
+        let mut fences = store.letter_keys(|id| {
+            letters.insert(id);
+        })?;
+        if !letters.is_empty() {
+            let replayed = match position {
+                Some(position) if !topic_is_read => brought(datahub, position, &letters, delays).await?,
+                // All that was found behind the position, and every letter, wherever it comes from.
+                Some(_) | None => letters.intersection(&self.stored).cloned().collect(),
+            };
+            if !replayed.is_empty() {
+                let ids: HashSet<String> = replayed.iter().map(ToString::to_string).collect();
+                let remove = || async { store.remove_letters(&ids) };
+                until_ok(delays, remove, warn("dead letters cannot be removed yet")).await?;
+                tracing::info!(
+                    letters = ids.len(),
+                    "dead letters that the topic has are out of their file"
+                );
+                fences = store.letter_keys(|_| {})?;
+            }
         }
-        Ok(())
+        for id in letters {
+            keep_behind(position, id, &mut given_up);
+        }
+        self.stored.extend(given_up);
+        Ok(fences)
     }
 
     /// What the topic and the checkpoint say together. Asks as long as it takes.
@@ -88,12 +114,49 @@ impl Memory {
                 view.topic_check(recalled.as_ref().err().map(|failure| &failure.reason));
                 recalled
             },
-            |failure, wait| {
-                tracing::warn!(code = failure.reason.code, error = %failure.reason.message, wait_ms = wait.as_millis(),
-                    "the topic's newest records cannot be read yet");
-            },
+            warn("the topic's newest records cannot be read yet"),
         );
         recalled.await
+    }
+}
+
+/// Adds the id of a record that this run may meet: what lies before its beginning will not come, unless a table is parked
+/// there whose rows are read after all.
+fn keep_behind(position: Option<&Position>, id: RecordId, kept: &mut HashSet<RecordId>) {
+    let row = match id.part {
+        Part::Row(row) => Some(row),
+        Part::Begin | Part::End | Part::Definition(_) | Part::Gap => None,
+    };
+    if !position.is_some_and(|position| position.parked.is_empty() && position.covers(&id.transaction, row)) {
+        kept.insert(id);
+    }
+}
+
+/// Those of the letters that are in the topic.
+async fn brought(
+    datahub: &DataHub,
+    position: &Position,
+    letters: &HashSet<RecordId>,
+    delays: Delays,
+) -> Result<HashSet<RecordId>, Failure> {
+    // The service may still be at the last request of a process that was killed a moment ago.
+    tokio::time::sleep(PROBE_DELAY).await;
+    let look = || async {
+        let shards = datahub.shards().await?;
+        stored(datahub, &shards, position).await
+    };
+    let found = until_ok(
+        delays,
+        look,
+        warn("the topic's newest records cannot be read yet"),
+    )
+    .await?;
+    Ok(letters.intersection(&found).cloned().collect())
+}
+
+fn warn(what: &'static str) -> impl FnMut(Failure, Duration) {
+    move |failure, wait| {
+        tracing::warn!(code = failure.reason.code, error = %failure.reason.message, wait_ms = wait.as_millis(), "{what}");
     }
 }
 
@@ -154,4 +217,41 @@ async fn stored(
     }
     seen_again(repeated);
     Ok(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::TableId;
+    use crate::position::{FilePosition, Parked};
+
+    #[test]
+    fn a_letter_from_before_the_start_is_remembered_while_a_table_is_parked() {
+        let at = |file: &str| Position {
+            gtid_set: None,
+            file: file.parse::<FilePosition>().unwrap(),
+            open: None,
+            parked: Vec::new(),
+        };
+        let table = TableId {
+            db: "d".to_owned(),
+            table: "t".to_owned(),
+        };
+        let since = at("b.1:4");
+        let parked = Position {
+            parked: vec![Parked { table, since }],
+            ..at("b.1:9")
+        };
+        let cases = [
+            (None, "b.1:5:0", true),
+            (Some(at("b.1:9")), "b.1:5:0", false),
+            (Some(at("b.1:9")), "b.1:9:0", true),
+            (Some(parked), "b.1:5:0", true),
+        ];
+        for (position, id, expected) in cases {
+            let mut kept = HashSet::new();
+            keep_behind(position.as_ref(), id.parse().unwrap(), &mut kept);
+            assert_eq!(kept.len(), usize::from(expected), "{id} at {position:?}");
+        }
+    }
 }

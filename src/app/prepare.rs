@@ -6,19 +6,21 @@ use super::{fields, topic};
 use crate::config::Config;
 use crate::delivery;
 use crate::encode::Topic;
+use crate::pipeline::Known;
 use crate::record::TopicSchema;
 use crate::retry::Failure;
 use crate::sink::DataHub;
+use crate::source::Resume;
 use crate::store::{Checkpoint, Store};
 
 /// What has to be known of the topic before anything is read.
 pub(super) struct Prepared {
     /// What records are made for.
     pub(super) topic: Topic,
-    /// When the topic was created, seconds since 1970.
-    pub(super) created_s: Option<u64>,
-    /// What it remembers of an earlier run.
-    pub(super) memory: Memory,
+    /// Where the source continues.
+    pub(super) resume: Option<Resume>,
+    /// What an earlier run left.
+    pub(super) known: Known,
 }
 
 pub(super) async fn prepare(
@@ -52,10 +54,17 @@ pub(super) async fn prepare(
     } else {
         Memory::of_file(checkpoint)
     };
-    memory.add_dead_letters(store)?;
+    let fences = memory
+        .add_dead_letters(datahub, store, config.datahub.resume_from_topic, delays)
+        .await?;
+    let Memory { resume, stored } = memory;
     Ok(Prepared {
         topic,
-        created_s,
-        memory,
+        resume,
+        known: Known {
+            stored,
+            fences,
+            topic_created_s: created_s,
+        },
     })
 }

@@ -3,6 +3,9 @@
 //! Reading takes no lock that a task holds while it works: watch channels are replaced as a whole, ticks are
 //! atomics.
 
+mod letters;
+mod schema;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -23,7 +26,6 @@ use crate::http::status::{
 use crate::http::{Facts, SourceState as Link, State, Verdict};
 use crate::pipeline::{CallHealth, PipelineStatus, Tick};
 use crate::retry::{Failure, Reason};
-use crate::source::parked::TABLE_PARKED;
 use crate::source::{SourceState, SourceStatus};
 use crate::telemetry::metric::{self, label};
 
@@ -241,11 +243,15 @@ impl View {
             alarm_attempts: self.alarm_attempts,
             oldest_unacked: delivery.and_then(|d| Some(self.moment(d.clock_start + d.core.oldest_unacked?))),
             max_unacked: self.max_unacked,
-            parked: parked(source),
+            parked: schema::parked(source),
             checkpoint_failures: delivery.map_or(0, |d| d.core.persist_failures),
             checkpoint_failure: delivery.and_then(|d| d.core.persist_failure.clone()),
             purge_eta: self.outlook.eta(),
             purge_warn: self.outlook.warn,
+            dead_letters: delivery.map_or(0, |d| d.core.dead_letters.letters),
+            fenced_keys: delivery.map_or(0, |d| d.core.dead_letters.keys),
+            dead_letter_failures: delivery.map_or(0, |d| d.core.dead_letters.failures),
+            dead_letter_failure: delivery.and_then(|d| d.core.dead_letters.failure.clone()),
             halted: self
                 .halted
                 .borrow()
@@ -290,7 +296,7 @@ impl View {
         };
         Components {
             source: source_component(source),
-            schema: schema_component(source),
+            schema: schema::component(source),
             datahub: DatahubComponent {
                 component: Component {
                     state: datahub_state.to_owned(),
@@ -303,6 +309,7 @@ impl View {
                 shards: delivery.map(shards).unwrap_or_default(),
             },
             checkpoint: delivery.map(checkpoint).unwrap_or_default(),
+            dead_letters: delivery.map(letters::component).unwrap_or_default(),
         }
     }
 }
@@ -351,40 +358,6 @@ fn source_component(source: &SourceStatus) -> Component {
         state: state.to_owned(),
         progress_age_seconds: source.last_received.map(age),
         last_error: error.and_then(|reason| last_error(reason, source.since)).or(gap),
-    }
-}
-
-/// What is said of the parked tables.
-fn parked(source: &SourceStatus) -> Option<Reason> {
-    let first = source.parked.first()?;
-    let others = source.parked.len().saturating_sub(1);
-    let more = if others > 0 {
-        format!(", and {others} more")
-    } else {
-        String::new()
-    };
-    Some(Reason {
-        code: TABLE_PARKED,
-        message: format!(
-            "the rows of {} since {} wait ({} so far){more}, all other tables flow: {}",
-            first.table, first.since, first.rows, first.reason.message
-        ),
-    })
-}
-
-fn schema_component(source: &SourceStatus) -> Component {
-    if let Some(reason) = parked(source) {
-        return Component {
-            state: String::from("parked"),
-            progress_age_seconds: None,
-            last_error: last_error(&reason, Instant::now()),
-        };
-    }
-    let alarm = source.schema_alarm.as_ref();
-    Component {
-        state: alarm.map_or("ok", |_| "in_doubt").to_owned(),
-        progress_age_seconds: None,
-        last_error: alarm.and_then(|(reason, at)| last_error(reason, *at)),
     }
 }
 

@@ -342,6 +342,7 @@ impl Reader<'_> {
                 0 => PoisonPolicy::Halt,
                 _ => PoisonPolicy::DeadLetter,
             },
+            dead_letter_bytes: self.number("delivery.dead_letter_max_bytes"),
         }
     }
 

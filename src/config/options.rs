@@ -155,7 +155,8 @@ pub const OPTIONS: &[Opt] = &[
     opt!("delivery.batch_max_records", "BATCH_MAX_RECORDS", "4000", Kind::Number(1, 10_000), "Most records of one request."),
     opt!("delivery.batch_linger_ms", "BATCH_LINGER_MS", "0", Kind::Millis(0, 10_000), "How long an idle shard waits for more records before it sends."),
     opt!("delivery.heap_size", "HEAP_SIZE", "512m", Kind::Bytes(16 * MIB, 64 * GIB), "Most bytes of rows held in memory by all stages together."),
-    opt!("delivery.poison_policy", "POISON_POLICY", "halt", Kind::Choice(&["halt", "dead_letter"]), "What a record that the service can never store does: stop, or go to the dead-letter file."),
+    opt!("delivery.poison_policy", "POISON_POLICY", "halt", Kind::Choice(&["halt", "dead_letter"]), "What a record that the service can never store does: stop, or go to the dead-letter file, with all later records of its key."),
+    opt!("delivery.dead_letter_max_bytes", "DEAD_LETTER_MAX_BYTES", "1g", Kind::Bytes(MIB, 1024 * GIB), "Most bytes of the dead-letter file; when it is full, delivery waits until letters are replayed or discarded."),
 
     opt!("retry.max_attempts", "RETRY_MAX_ATTEMPTS", "3", Kind::Number(1, 1_000), "Consecutive failures of one call that make the collector not ready; it never stops trying."),
     opt!("retry.backoff_ms", "RETRY_BACKOFF_MS", "2000", Kind::Millis(10, 300_000), "First wait between two tries; doubles up to the maximum."),

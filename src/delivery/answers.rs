@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::lane::{Lane, Released, Stage};
 use super::{Core, routing};
 use crate::config::PoisonPolicy;
-use crate::record::{BatchId, Outcome, Probe, Seq, Shard, ShardId};
+use crate::record::{BatchId, Outcome, Probe, Record, Seq, Shard, ShardId};
 use crate::retry::{Disposition, Failure, Reason};
 
 impl Lane {
@@ -77,19 +77,26 @@ impl Core {
         self.advance(now);
     }
 
-    /// Takes the answer to [`super::Effect::DeadLetter`]: the record is on disk, or the writing failed and is
-    /// repeated.
+    /// Takes the answer to [`super::Effect::DeadLetter`], by its first record: the records are on disk, or the
+    /// writing failed and is repeated.
     ///
     /// # Panics
     /// If that record is not being written.
     pub fn handle_dead_lettered(&mut self, now: Duration, seq: Seq, done: Result<(), Failure>) {
+        if self.fenced_written(now, seq, &done) {
+            return self.advance(now);
+        }
         let at = self.lanes.iter().position(|lane| lane.buries(seq));
         let at = at.expect("an answer belongs to a record that is being buried");
         match done {
             Ok(()) => {
+                let key = self.lane_mut(at).first().map(Record::key);
                 let released = self.release(at, 1);
                 self.counts.dead_lettered = self.counts.dead_lettered.saturating_add(released.records);
                 self.lane_mut(at).succeeded();
+                if let Some(key) = key {
+                    self.close_fence(at, key);
+                }
             }
             Err(failure) => {
                 let failures = self.lane_mut(at).failures;
@@ -151,7 +158,7 @@ impl Core {
             .expect("lanes do not change within one input")
     }
 
-    /// Resolves the lane's first `count` records.
+    /// Resolves the lane's first `count` records, as far as they are rows.
     fn release(&mut self, at: usize, count: usize) -> Released {
         let lane = self
             .lanes
@@ -166,6 +173,7 @@ impl Core {
     fn settle(&mut self, now: Duration, at: usize, count: usize) {
         let released = self.release(at, count);
         self.counts.acked = self.counts.acked.saturating_add(released.records);
+        self.letters_stored(released.letters);
         if count > 0 {
             self.last_success = Some(now);
         }
@@ -205,6 +213,9 @@ impl Core {
 
     /// The lane's first record was refused alone: it can never be stored.
     fn condemn(&mut self, now: Duration, at: usize, reason: Reason) {
+        if self.lane_mut(at).first().is_some_and(Record::is_letter) {
+            return self.letter_refused(at, &reason);
+        }
         match self.settings.poison {
             PoisonPolicy::DeadLetter => {
                 let retry = Some(now);
@@ -274,9 +285,10 @@ impl Core {
         lane.succeeded();
         self.held_bytes = self.held_bytes.saturating_sub(released.bytes);
         self.counts.acked = self.counts.acked.saturating_add(released.records);
-        if released.records > 0 {
+        if released.records > 0 || !released.letters.is_empty() {
             self.last_success = Some(now);
         }
+        self.letters_stored(released.letters);
     }
 
     /// Some records were refused one by one, all others stored.

@@ -2,8 +2,8 @@
 //!
 //! Owns I3: at most one batch in flight per lane, and after a failure the failed record and all after it go
 //! first. The queue is one ordered list whose front is what is in flight: a record leaves it only when it is
-//! resolved, so nothing can overtake it. A lane does not know the other lanes, and does not decide what a
-//! failure means: it is told.
+//! resolved, so nothing can overtake it. Dead letters that are sent again stand in front of the rows; they are no
+//! part of the ledger. A lane does not know the other lanes, and does not decide what a failure means: it is told.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,11 +48,14 @@ enum Suspicion {
 }
 
 /// What left a lane's queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Released {
+    /// Rows.
     pub(super) records: u64,
-    /// By [`Record::cost`].
+    /// Of the rows, by [`Record::cost`].
     pub(super) bytes: usize,
+    /// Dead letters that were sent again.
+    pub(super) letters: Vec<Record>,
 }
 
 /// One shard's records, in order.
@@ -72,6 +75,8 @@ pub(super) struct Lane {
     pub(super) failures: u32,
     pub(super) last_failure: Option<Reason>,
     queue: VecDeque<Record>,
+    /// So many of the queue's first are dead letters that are sent again.
+    letters: usize,
     /// Of the whole queue, by [`wire_cost`].
     bytes: usize,
     linger_until: Option<Duration>,
@@ -95,6 +100,7 @@ impl Lane {
             failures: 0,
             last_failure: None,
             queue: VecDeque::new(),
+            letters: 0,
             bytes: 0,
             linger_until: None,
             suspicion: Suspicion::None,
@@ -113,6 +119,53 @@ impl Lane {
     /// Records queued or in flight.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Dead letters among them.
+    pub(super) fn letters(&self) -> usize {
+        self.letters
+    }
+
+    /// Whether dead letters may be put in front now: nothing is in flight, and no place in the queue has a meaning.
+    ///
+    /// That the first record is to be buried is forgotten over it. It will be refused again, if that still holds: the
+    /// letters may be what makes room for it.
+    pub(super) fn takes_letters(&self) -> bool {
+        let idle = match self.stage {
+            Stage::Idle | Stage::Backoff { .. } | Stage::Burying { retry: Some(_), .. } => true,
+            Stage::Sent { .. } | Stage::Doubtful { .. } | Stage::Probing { .. } | Stage::Burying { .. } => {
+                false
+            }
+        };
+        idle && !self.leaving && self.suspicion == Suspicion::None
+    }
+
+    /// Puts dead letters in front, in their order.
+    pub(super) fn push_letters(&mut self, letters: Vec<Record>) {
+        if let Stage::Burying { .. } = self.stage {
+            self.succeeded();
+        }
+        self.letters = self.letters.saturating_add(letters.len());
+        for letter in letters.into_iter().rev() {
+            self.bytes = self.bytes.saturating_add(wire_cost(&letter));
+            self.queue.push_front(letter);
+        }
+    }
+
+    /// Takes records out of a queue in which no place has a meaning.
+    pub(super) fn take(&mut self, wanted: impl Fn(&Record) -> bool) -> Vec<Record> {
+        let (mut taken, mut kept) = (Vec::new(), VecDeque::with_capacity(self.queue.len()));
+        for record in self.queue.drain(..) {
+            if wanted(&record) {
+                self.bytes = self.bytes.saturating_sub(wire_cost(&record));
+                self.letters = self.letters.saturating_sub(usize::from(record.is_letter()));
+                taken.push(record);
+            } else {
+                kept.push_back(record);
+            }
+        }
+        self.queue = kept;
+        taken
     }
 
     /// Whether the queue may be dealt out to other lanes: every answer is in.
@@ -206,13 +259,22 @@ impl Lane {
     pub(super) fn release(&mut self, count: usize, ledger: &mut Ledger) -> Released {
         let mut released = Released::default();
         let mut bytes = 0usize;
-        ledger.resolve(self.queue.drain(..count.min(self.queue.len())).map(|record| {
-            released.records += 1;
-            released.bytes = released.bytes.saturating_add(record.cost());
-            bytes = bytes.saturating_add(wire_cost(&record));
-            record.seq
-        }));
+        ledger.resolve(
+            self.queue
+                .drain(..count.min(self.queue.len()))
+                .filter_map(|record| {
+                    bytes = bytes.saturating_add(wire_cost(&record));
+                    if record.is_letter() {
+                        released.letters.push(record);
+                        return None;
+                    }
+                    released.records += 1;
+                    released.bytes = released.bytes.saturating_add(record.cost());
+                    Some(record.seq)
+                }),
+        );
         self.bytes = self.bytes.saturating_sub(bytes);
+        self.letters = self.letters.saturating_sub(released.letters.len());
         self.suspicion = match self.suspicion {
             Suspicion::Among(n) if n > count => Suspicion::Among(n - count),
             Suspicion::At(index) if index >= count => Suspicion::At(index - count),
@@ -285,6 +347,7 @@ impl Lane {
     /// Empties the lane, so that its records can be dealt out again.
     pub(super) fn take_all(&mut self) -> VecDeque<Record> {
         self.bytes = 0;
+        self.letters = 0;
         std::mem::take(&mut self.queue)
     }
 

@@ -3,10 +3,12 @@
 //! Owns the core's half of I14: rows in flight are counted from the queues themselves, not derived from the
 //! other counters, so that a lost row shows as a difference.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Core;
 use super::lane::Stage;
+use crate::change::TableId;
 use crate::position::Position;
 use crate::record::ShardId;
 use crate::retry::Reason;
@@ -42,6 +44,41 @@ pub struct LaneSnapshot {
     /// The newest failure, if the last call failed.
     pub last_failure: Option<Reason>,
 }
+
+/// Dead letters of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableLetters {
+    /// The table; `None` for what is told of a transaction, and where it was not written down.
+    pub table: Option<Arc<TableId>>,
+    /// Keys that are fenced.
+    pub keys: u64,
+    /// Letters of those keys.
+    pub letters: u64,
+}
+
+/// The dead letters, and what waits behind them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LettersSnapshot {
+    /// Letters in the file.
+    pub letters: u64,
+    /// Keys that are fenced by them.
+    pub keys: u64,
+    /// The same by table; the first of them.
+    pub tables: Vec<TableLetters>,
+    /// Rows in memory that wait behind them.
+    pub waiting: u64,
+    /// Letters that were sent again in this run.
+    pub replayed: u64,
+    /// Letters that were given up in this run.
+    pub discarded: u64,
+    /// Consecutive failures to write one.
+    pub failures: u32,
+    /// The newest of them, if the last write failed.
+    pub failure: Option<Reason>,
+}
+
+/// Most tables that are named.
+const NAMED_TABLES: usize = 20;
 
 /// The core's counters and states at one moment. Times are the core's `now`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +121,8 @@ pub struct Snapshot {
     pub refresh_failures: u32,
     /// The newest of them, if the last listing failed.
     pub refresh_failure: Option<Reason>,
+    /// The dead letters.
+    pub dead_letters: LettersSnapshot,
     /// Whether a call has failed as often in a row as the alarm allows; nothing is dropped, but a person should look.
     pub alarm: bool,
     /// Whether the core is draining.
@@ -95,8 +134,39 @@ pub struct Snapshot {
 impl Core {
     /// Rows in the core's queues, counted there.
     fn rows_held(&self) -> u64 {
-        let rows = self.lanes.iter().map(super::lane::Lane::len).sum::<usize>();
-        u64::try_from(rows.saturating_add(self.unrouted.len())).unwrap_or(u64::MAX)
+        let rows = |lane: &super::lane::Lane| lane.len().saturating_sub(lane.letters());
+        let rows = self.lanes.iter().map(rows).sum::<usize>();
+        let elsewhere = self.unrouted.len().saturating_add(self.letters.waiting());
+        u64::try_from(rows.saturating_add(elsewhere)).unwrap_or(u64::MAX)
+    }
+
+    fn letters_snapshot(&self) -> LettersSnapshot {
+        let state = &self.letters;
+        let burying = |lane: &&super::lane::Lane| matches!(lane.stage, Stage::Burying { .. });
+        let lanes = self.lanes.iter().filter(burying);
+        let (failures, failure) = lanes
+            .map(|lane| (lane.failures, lane.last_failure.as_ref()))
+            .chain([(state.failures, state.last_failure.as_ref())])
+            .max_by_key(|(failures, _)| *failures)
+            .unwrap_or_default();
+        let tables = || state.tables();
+        LettersSnapshot {
+            letters: tables().map(|(_, tally)| tally.letters).sum(),
+            keys: tables().map(|(_, tally)| tally.keys).sum(),
+            tables: tables()
+                .take(NAMED_TABLES)
+                .map(|(table, tally)| TableLetters {
+                    table: table.cloned(),
+                    keys: tally.keys,
+                    letters: tally.letters,
+                })
+                .collect(),
+            waiting: u64::try_from(state.waiting()).unwrap_or(u64::MAX),
+            replayed: state.replayed,
+            discarded: state.discarded,
+            failures,
+            failure: failure.filter(|_| failures > 0).cloned(),
+        }
     }
 
     /// Everything that health and metrics show. Copies; O(lanes).
@@ -121,7 +191,11 @@ impl Core {
             .collect();
         let worst = lanes.iter().max_by_key(|lane| lane.failures);
         let failures = worst.map_or(0, |lane| lane.failures);
-        let most = failures.max(self.refresh.failures).max(self.checkpoint.failures);
+        let dead_letters = self.letters_snapshot();
+        let most = failures
+            .max(self.refresh.failures)
+            .max(self.checkpoint.failures)
+            .max(dead_letters.failures);
         Snapshot {
             decoded: self.counts.decoded,
             filtered: self.counts.filtered,
@@ -146,6 +220,7 @@ impl Core {
             refresh_failure: (self.refresh.failures > 0)
                 .then(|| self.refresh.last_failure.clone())
                 .flatten(),
+            dead_letters,
             alarm: most >= self.settings.alarm_attempts.max(1),
             draining: self.draining,
             lanes,

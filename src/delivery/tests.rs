@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::position::{FilePosition, Flavour, ServerIdentity, Watermark};
-use crate::record::{Layout, Outcome, Part, Probe, RecordId, ShardState};
+use crate::record::{Layout, OriginRef, Outcome, Part, Probe, RecordId, ShardState, Turn};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -51,7 +51,7 @@ fn position(pos: u64) -> Position {
     }
 }
 
-/// Records `first..behind` with hash key 0 and a payload of 100 bytes.
+/// Records `first..behind`, each of a key of its own, with a payload of 100 bytes.
 fn chunk(first: u64, behind: u64) -> Chunk {
     let record = |seq| Record {
         seq,
@@ -59,10 +59,11 @@ fn chunk(first: u64, behind: u64) -> Chunk {
             transaction: Arc::from("t"),
             part: Part::Row(seq),
         },
-        hash_key: 0,
-        late: false,
+        hash_key: u128::from(seq),
         layout: Layout::Blob,
         payload: Bytes::from_static(&[0; 100]),
+        origin: OriginRef::default(),
+        turn: Turn::InOrder,
     };
     Chunk {
         records: (first..behind).map(record).collect(),
@@ -227,12 +228,18 @@ fn i3_a_poison_record_is_found_by_halves_and_everything_else_is_stored_in_order(
                 };
                 core.handle_outcome(SECOND, batch.id, outcome);
             }
-            Effect::DeadLetter { record, .. } => {
-                assert_eq!(record.seq, 41);
+            Effect::DeadLetter { records, .. } => {
+                assert_eq!(records.iter().map(|r| r.seq).collect::<Vec<_>>(), [41]);
                 core.handle_dead_lettered(SECOND, 41, Ok(()));
             }
             Effect::Persist(_) => core.handle_persisted(SECOND, Ok(())),
-            Effect::Probe(_) | Effect::RefreshShards | Effect::Finished => panic!("{effect:?}"),
+            Effect::Probe(_)
+            | Effect::RefreshShards
+            | Effect::ReadLetters { .. }
+            | Effect::RemoveLetters(_)
+            | Effect::DiscardLetters { .. }
+            | Effect::Report { .. }
+            | Effect::Finished => panic!("{effect:?}"),
         }
         pending.extend(effects(&mut core));
     }
@@ -427,3 +434,5 @@ fn i5_input_stops_at_the_high_water_mark() {
     let held = core.snapshot().held_bytes;
     assert!(held >= high && held < high + 300, "{held}");
 }
+
+mod letters;

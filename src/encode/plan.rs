@@ -12,6 +12,8 @@ use crate::source::value::{Cell, ValueError, write_json_string};
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) schema: Arc<TableSchema>,
+    /// The table's name, to be shared with its records.
+    pub(super) table: Arc<TableId>,
     /// Hash key of all rows where the table routes.
     pub(super) table_hash: u128,
     /// In the order of the row image.
@@ -165,6 +167,7 @@ impl Plan {
         let routes = |column: &&PlannedColumn| keys == 0 || column.key.is_some();
         Ok(Self {
             schema: Arc::clone(schema),
+            table: Arc::new(id.clone()),
             table_hash: table_hash(id),
             is_ruled: columns.iter().any(|column| column.rule.is_some()),
             rule_routes: columns.iter().filter(routes).any(|column| column.rule.is_some()),

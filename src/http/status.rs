@@ -34,6 +34,35 @@ pub struct Components {
     pub datahub: DatahubComponent,
     /// The checkpoint file.
     pub checkpoint: Component,
+    /// The dead-letter file.
+    pub dead_letters: DeadLettersComponent,
+}
+
+/// The dead letters, and the keys that wait behind them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DeadLettersComponent {
+    /// Its state (`none`, `fenced` or `failing`), and what last went wrong.
+    #[serde(flatten)]
+    pub component: Component,
+    /// Letters in the file.
+    pub letters: u64,
+    /// Keys that they fence.
+    pub keys: u64,
+    /// Rows in memory that wait behind them.
+    pub waiting_rows: u64,
+    /// The same by table; the first twenty of them.
+    pub tables: Vec<TableLettersStatus>,
+}
+
+/// Dead letters of one table.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableLettersStatus {
+    /// `db.table`; `None` for what is told of a transaction, and for letters of older versions.
+    pub table: Option<String>,
+    /// Letters in the file.
+    pub letters: u64,
+    /// Keys that they fence.
+    pub keys: u64,
 }
 
 /// One part.

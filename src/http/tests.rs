@@ -22,6 +22,7 @@ fn status(ready: bool) -> Status {
             schema: status::Component::default(),
             datahub: DatahubComponent::default(),
             checkpoint: status::Component::default(),
+            dead_letters: status::DeadLettersComponent::default(),
         },
         position: None,
         lag: Lag::default(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::record::letter::DEAD_LETTERS_FULL;
 use crate::retry::{Disposition, Failure, Reason};
 
 /// How long a lost connection may be away before the collector counts as not ready: proxies and failovers close
@@ -126,6 +127,14 @@ pub struct Facts {
     pub purge_eta: Option<Duration>,
     /// Below it there is a warning (`PURGE_WARN_SECONDS`).
     pub purge_warn: Duration,
+    /// Letters in the dead-letter file.
+    pub dead_letters: u64,
+    /// Keys that wait behind them.
+    pub fenced_keys: u64,
+    /// Consecutive failures to write one.
+    pub dead_letter_failures: u32,
+    /// The last of them.
+    pub dead_letter_failure: Option<Reason>,
     /// The failure that only a person can end.
     pub halted: Option<Failure>,
     /// Whether a stop is under way.
@@ -220,12 +229,14 @@ impl Facts {
             );
         }
         self.source_trouble(now)
+            .or_else(|| self.letters_trouble())
             .or_else(|| self.sink_trouble(now))
             .or_else(|| self.checkpoint_trouble())
             .or_else(|| self.unsettled())
             .or_else(|| self.purge_near())
             .or_else(|| self.passing_trouble())
             .or_else(|| self.parked_table())
+            .or_else(|| self.fenced())
             .unwrap_or_else(|| {
                 let summary = match self.oldest_unacked {
                     Some(_) => "rows are on their way",
@@ -318,6 +329,39 @@ impl Facts {
             "make room in DATA_DIR and see that it can be written to; records are delivered meanwhile, and a restart \
              would repeat them",
         ))
+    }
+
+    /// What keeps dead letters from being written: their lane waits, and in time all others. A full file is no passing
+    /// trouble.
+    fn letters_trouble(&self) -> Option<Verdict> {
+        let reason = self
+            .dead_letter_failure
+            .as_ref()
+            .filter(|_| self.dead_letter_failures > 0)?;
+        let is_full = reason.code == DEAD_LETTERS_FULL;
+        let verdict = Verdict {
+            ready: !is_full && self.dead_letter_failures < self.alarm_attempts && self.position_resolved,
+            ..Verdict::unready(State::Degraded, reason.code, reason.message.clone())
+        };
+        Some(verdict.remedy(if is_full {
+            "correct the cause and run `cdc-collector dead-letters replay --all`, give letters up with `cdc-collector \
+             dead-letters discard`, or raise DEAD_LETTER_MAX_BYTES and restart; nothing is lost meanwhile"
+        } else {
+            "make room in DATA_DIR and see that it can be written to; nothing is lost meanwhile"
+        }))
+    }
+
+    /// Keys that wait for a person, while all others flow.
+    fn fenced(&self) -> Option<Verdict> {
+        (self.dead_letters > 0).then(|| {
+            let summary = format!(
+                "{} keys wait behind {} dead letters; all others flow",
+                self.fenced_keys, self.dead_letters
+            );
+            Verdict::ready(State::Degraded, "keys_fenced", summary).remedy(
+                "look at them with `cdc-collector dead-letters list`, correct the cause, and replay or discard them",
+            )
+        })
     }
 
     /// Ready is a promise that nothing is missed from here on: the start has to be on disk first.

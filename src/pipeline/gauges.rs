@@ -21,6 +21,10 @@ pub(super) struct Gauges {
     acked: Counter,
     suppressed: Counter,
     dead_lettered: Counter,
+    dead_letters: Gauge,
+    dead_letter_keys: Gauge,
+    replayed: Counter,
+    discarded: Counter,
     in_flight: Gauge,
     conservation_error: Gauge,
     delivery_lag: Gauge,
@@ -46,6 +50,10 @@ impl Gauges {
             acked: counter!(metric::ROWS_ACKED_TOTAL),
             suppressed: counter!(metric::ROWS_SUPPRESSED_TOTAL),
             dead_lettered: counter!(metric::ROWS_DEAD_LETTERED_TOTAL),
+            dead_letters: gauge!(metric::DEAD_LETTERS),
+            dead_letter_keys: gauge!(metric::DEAD_LETTER_KEYS),
+            replayed: counter!(metric::DEAD_LETTERS_REPLAYED_TOTAL),
+            discarded: counter!(metric::DEAD_LETTERS_DISCARDED_TOTAL),
             in_flight: gauge!(metric::ROWS_IN_FLIGHT),
             conservation_error: gauge!(metric::CONSERVATION_ERROR_ROWS),
             delivery_lag: gauge!(metric::DELIVERY_LAG_SECONDS),
@@ -123,6 +131,11 @@ impl Gauges {
         self.acked.absolute(core.acked);
         self.suppressed.absolute(core.suppressed);
         self.dead_lettered.absolute(core.dead_lettered);
+        let letters = &core.dead_letters;
+        self.dead_letters.set(letters.letters as f64);
+        self.dead_letter_keys.set(letters.keys as f64);
+        self.replayed.absolute(letters.replayed);
+        self.discarded.absolute(letters.discarded);
         self.in_flight.set(core.in_flight as f64);
         let error = i128::from(self.decoded) - i128::from(settled);
         self.conservation_error.set(error as f64);

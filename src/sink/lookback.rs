@@ -272,8 +272,9 @@ impl<'a> Behind<'a> {
     ///
     /// A shard's records are in the binlog's order except for late copies. Requests that lie wholly before the
     /// position end the search, but not before there are more of them than can be late copies. A request's last
-    /// record has a watermark; one that lacks it only makes the search longer. Late records, of a table that was
-    /// parked, say nothing: they were stored behind all that the position speaks of, or it covers them.
+    /// record has a watermark; one that lacks it only makes the search longer. Late records (dead letters that were sent
+    /// again, rows that waited for them, rows of a table that was parked) say nothing: they were stored behind all that
+    /// the position speaks of, or it covers them. They are among what is found, wherever they come from.
     ///
     /// # Errors
     /// A record of the group has an id that this version does not write.

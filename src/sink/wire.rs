@@ -8,7 +8,7 @@ pub mod answer;
 pub mod compress;
 
 use crate::record::{
-    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Batch, Part, Record,
+    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Batch, Layout, Part, Record,
 };
 use crate::retry::{Disposition, Failure, Reason};
 
@@ -17,6 +17,8 @@ pub mod limits {
     /// Bytes of a request body before compression: 99 % of the 4 MiB that the service accepts, the margin that its own
     /// clients keep.
     pub const BODY_BYTES: usize = 4 * 1024 * 1024 / 100 * 99;
+    /// Bytes of one STRING field of a TUPLE topic.
+    pub const FIELD_BYTES: usize = 2 * 1024 * 1024;
     /// Records of one put.
     pub const RECORDS: usize = 10_000;
     /// Records of one get.
@@ -42,7 +44,8 @@ pub enum Addressing {
 /// A watermark that alone would push the last record over the limit is left out: it only speeds up a later start.
 ///
 /// # Errors
-/// `record_too_large` names the first record that no request can hold; `batch_too_large` asks for a smaller batch.
+/// `record_too_large` names the first record that no request can hold, `field_too_large` one with a field that no topic
+/// takes; `batch_too_large` asks for a smaller batch.
 pub fn put_body(
     room: Vec<u8>,
     batch: &Batch,
@@ -62,6 +65,9 @@ pub fn put_body(
     let last = batch.records.len().saturating_sub(1);
     for (index, record) in batch.records.iter().enumerate() {
         write_id(&mut id, record);
+        if let Some(bytes) = oversized_field(record) {
+            return Err(field_too_large(index, bytes));
+        }
         let before = body.len();
         let watermark = batch.watermark.as_deref().filter(|_| index == last);
         let attributes = Attributes::of(record, &id, group, watermark);
@@ -101,7 +107,7 @@ struct Attributes<'a> {
 
 impl<'a> Attributes<'a> {
     fn of(record: &Record, id: &'a str, group: &'a str, watermark: Option<&'a str>) -> Self {
-        let late = record.late.then_some((ATTRIBUTE_LATE, "true"));
+        let late = record.late().map(|how| (ATTRIBUTE_LATE, how));
         let watermark = watermark.map(|text| (ATTRIBUTE_WATERMARK, text));
         let always = [(ATTRIBUTE_ID, id), (ATTRIBUTE_GROUP, group)];
         let mut attributes = Self {
@@ -118,6 +124,31 @@ impl<'a> Attributes<'a> {
 
     fn list(&self) -> &[(&'a str, &'a str)] {
         self.pairs.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The first field that is larger than any field may be.
+fn oversized_field(record: &Record) -> Option<usize> {
+    match record.layout {
+        Layout::Blob => None,
+        Layout::Tuple => record
+            .fields()
+            .flatten()
+            .map(<[u8]>::len)
+            .find(|bytes| *bytes > limits::FIELD_BYTES),
+    }
+}
+
+fn field_too_large(index: usize, bytes: usize) -> Failure {
+    Failure {
+        disposition: Disposition::Poison(Some(index)),
+        reason: Reason {
+            code: "field_too_large",
+            message: format!(
+                "a field has {bytes} bytes, a STRING field takes {} at most",
+                limits::FIELD_BYTES
+            ),
+        },
     }
 }
 

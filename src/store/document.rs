@@ -88,11 +88,20 @@ impl Form {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that renames")]
 fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(dir, path, |file| file.write_all(bytes))
+}
+
+/// Replaces the file at `path` in `dir` by what `write` writes, and returns once the new one would survive a power cut.
+#[expect(clippy::disallowed_methods, reason = "the one place that renames")]
+pub(super) fn replace_with(
+    dir: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = temporary(path);
     let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
+    write(&mut file)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     File::open(dir)?.sync_all()

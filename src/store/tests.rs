@@ -1,11 +1,6 @@
-use std::sync::Arc;
-
-use bytes::Bytes;
-
 use super::document::temporary;
 use super::*;
 use crate::position::{FilePosition, Flavour, OpenTransaction};
-use crate::record::{Layout, Part, RecordId};
 
 fn identity(uuid: &str) -> ServerIdentity {
     ServerIdentity {
@@ -196,48 +191,4 @@ fn one_collector_per_directory_and_group() {
     drop(first);
     Store::open(dir.path(), "g").unwrap();
     assert_ne!(file_name("a/b"), file_name("a_b"));
-}
-
-#[test]
-fn dead_letters_survive_a_torn_append() {
-    let dir = tempfile::tempdir().unwrap();
-    let record = Record {
-        seq: 0,
-        id: RecordId {
-            transaction: Arc::from("u:5"),
-            part: Part::Row(3),
-        },
-        hash_key: 255,
-        late: false,
-        layout: Layout::Blob,
-        payload: Bytes::from_static(b"{\"op\":\"c\"}"),
-    };
-    let reason = Reason {
-        code: "malformed_record",
-        message: "no".to_owned(),
-    };
-    let path = {
-        let store = Store::open(dir.path(), "g").unwrap();
-        store
-            .append_dead_letter(&identity("u"), &record, &reason)
-            .unwrap();
-        store.dead_letters.clone()
-    };
-    let whole = fs::read(&path).unwrap();
-    for length in 0..whole.len() {
-        let mut torn = whole.clone();
-        torn.extend_from_slice(&whole[..length]);
-        fs::write(&path, torn).unwrap();
-        let store = Store::open(dir.path(), "g").unwrap();
-        store
-            .append_dead_letter(&identity("u"), &record, &reason)
-            .unwrap();
-        let letters = store.dead_letters().unwrap();
-        assert_eq!(letters.len(), 2, "torn after {length} bytes");
-        assert_eq!(letters[1].id, "u:5:3");
-        assert_eq!(letters[1].hash_key, format!("{:032x}", 255));
-    }
-    fs::write(&path, "00000000 {}\n").unwrap();
-    let damaged = Store::open(dir.path(), "g").unwrap().dead_letters().unwrap_err();
-    assert!(damaged.to_string().contains("line 1"), "{damaged}");
 }

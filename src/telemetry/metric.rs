@@ -101,6 +101,10 @@ metrics_table! {
     ROWS_ACKED_TOTAL = "cdc_rows_acked_total", Shape::Counter, Count, "Row changes that DataHub acknowledged.";
     ROWS_SUPPRESSED_TOTAL = "cdc_rows_suppressed_total", Shape::Counter, Count, "Row changes not sent again because the topic has them already.";
     ROWS_DEAD_LETTERED_TOTAL = "cdc_rows_dead_lettered_total", Shape::Counter, Count, "Row changes written to the dead-letter file.";
+    DEAD_LETTERS = "cdc_dead_letters", Shape::Gauge, Count, "Letters in the dead-letter file.";
+    DEAD_LETTER_KEYS = "cdc_dead_letter_keys", Shape::Gauge, Count, "Keys whose later row changes wait behind dead letters.";
+    DEAD_LETTERS_REPLAYED_TOTAL = "cdc_dead_letters_replayed_total", Shape::Counter, Count, "Dead letters that were sent again and acknowledged.";
+    DEAD_LETTERS_DISCARDED_TOTAL = "cdc_dead_letters_discarded_total", Shape::Counter, Count, "Dead letters that were given up by a person.";
     ROWS_IN_FLIGHT = "cdc_rows_in_flight", Shape::Gauge, Count, "Row changes decoded and not yet settled.";
     CONSERVATION_ERROR_ROWS = "cdc_conservation_error_rows", Shape::Gauge, Count, "Decoded minus acknowledged, filtered, dead-lettered and in flight: anything but 0 is a bug.";
     PUT_REQUESTS_TOTAL = "cdc_put_requests_total", Shape::Counter, Count, "Put requests to DataHub, by outcome.";

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cdc_collector::record::{
-    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_WATERMARK, Record, RecordId, Shard, ShardId, ShardState,
-    TailRecord,
+    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Record, RecordId, Shard, ShardId,
+    ShardState, TailRecord,
 };
 
 /// The group whose collector is put to the test.
@@ -18,6 +18,7 @@ const OTHER_GROUP: &str = "others";
 struct Entry {
     group: &'static str,
     id: RecordId,
+    late: Option<&'static str>,
     watermark: Option<Arc<str>>,
 }
 
@@ -138,6 +139,7 @@ impl Datahub {
             stored.log.push(Entry {
                 group: GROUP,
                 id: record.id.clone(),
+                late: record.late(),
                 watermark: watermark.filter(|_| left == 0).cloned(),
             });
         }
@@ -149,6 +151,7 @@ impl Datahub {
         let entry = |record: &Record| Entry {
             group: OTHER_GROUP,
             id: record.id.clone(),
+            late: record.late(),
             watermark: watermark.cloned(),
         };
         self.find(id).log.extend(records.iter().map(entry));
@@ -175,6 +178,9 @@ impl Datahub {
                 (ATTRIBUTE_GROUP.to_owned(), entry.group.to_owned()),
                 (ATTRIBUTE_ID.to_owned(), entry.id.to_string()),
             ]);
+            if let Some(how) = entry.late {
+                attributes.insert(ATTRIBUTE_LATE.to_owned(), how.to_owned());
+            }
             if let Some(watermark) = &entry.watermark {
                 attributes.insert(ATTRIBUTE_WATERMARK.to_owned(), watermark.to_string());
             }

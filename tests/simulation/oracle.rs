@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cdc_collector::delivery::{Settings, Snapshot};
-use cdc_collector::record::{Batch, BatchId, Record, ShardId};
+use cdc_collector::record::{Batch, BatchId, Record, ShardId, Turn};
 
 /// One row of the simulated binlog.
 pub(super) struct Row {
@@ -26,7 +26,10 @@ pub(super) struct Oracle {
     remembered: Vec<bool>,
     /// Repetitions that are excused: one for each request that was stored after it was looked for.
     excused: Vec<u32>,
+    /// Whether the row is in the dead-letter file.
     buried: Vec<bool>,
+    /// Whether a person has given the row up.
+    discarded: Vec<bool>,
     // -- the present run
     start: usize,
     admitted: usize,
@@ -63,6 +66,7 @@ impl Oracle {
             remembered: vec![false; count],
             excused: vec![0; count],
             buried: vec![false; count],
+            discarded: vec![false; count],
             start: 0,
             admitted: 0,
             ends: BTreeSet::new(),
@@ -95,8 +99,9 @@ impl Oracle {
         self.admitted = start;
         self.ends = BTreeSet::from([start]);
         self.told.fill(false);
-        let kept = self.stored.iter().zip(&self.buried);
-        self.remembered = kept.map(|(stored, buried)| *stored > 0 || *buried).collect();
+        self.remembered = (0..self.rows.len())
+            .map(|row| self.stored[row] > 0 || self.buried[row] || self.discarded[row])
+            .collect();
         self.told_prefix = start;
         self.held = 0;
         self.busy.clear();
@@ -107,11 +112,11 @@ impl Oracle {
         self.draining = false;
     }
 
-    /// The dead letters' records from `start` on.
-    pub(super) fn dead_letters(&self, start: usize) -> impl Iterator<Item = &Record> {
-        let rows = self.rows.iter().zip(&self.buried).skip(start);
-        rows.filter(|(_, buried)| **buried)
-            .filter_map(|(row, _)| row.record.as_ref())
+    /// The records from `start` on that are in the file, or that a person has given up.
+    pub(super) fn put_aside(&self, start: usize) -> impl Iterator<Item = &Record> {
+        (start..self.rows.len())
+            .filter(|row| self.buried[*row] || self.discarded[*row])
+            .filter_map(|row| self.rows[row].record.as_ref())
     }
 
     /// Rows that were given to the core: those that were kept when the run began are resolved at once.
@@ -147,8 +152,9 @@ impl Oracle {
             batch.records.len() <= self.settings.batch_records.max(1),
             "too many records"
         );
+        let in_turn = batch.records.iter().filter(|record| record.turn == Turn::InOrder);
         assert!(
-            batch.records.is_sorted_by(|a, b| a.seq < b.seq),
+            in_turn.is_sorted_by(|a, b| a.seq < b.seq),
             "a batch is out of order"
         );
         let keys: Vec<u128> = batch.records.iter().map(|r| r.hash_key).collect();
@@ -166,7 +172,14 @@ impl Oracle {
         }
         for record in batch.records.iter() {
             let row = self.row_of(record);
-            assert!(!self.told[row], "row {row} is sent although it is resolved");
+            if record.turn == Turn::Letter {
+                assert!(
+                    self.buried[row],
+                    "row {row} is replayed although it is no dead letter"
+                );
+            } else {
+                assert!(!self.told[row], "row {row} is sent although it is resolved");
+            }
         }
         let pause = self.pause.get(&batch.shard).copied().unwrap_or_default();
         assert!(
@@ -282,19 +295,44 @@ impl Oracle {
         }
     }
 
+    /// Whether a letter of the row's key is in the file.
+    pub(super) fn is_fenced(&self, row: usize) -> bool {
+        let key = self.rows[row].record.as_ref().unwrap().hash_key;
+        self.keys[&key].0.iter().any(|&other| self.buried[other])
+    }
+
     pub(super) fn buried(&mut self, row: usize) {
         assert!(
             !std::mem::replace(&mut self.buried[row], true),
             "row {row} is buried twice"
         );
-        self.settled(self.rows[row].record.as_ref().unwrap().hash_key);
+        let key = self.rows[row].record.as_ref().unwrap().hash_key;
+        for &before in self.keys[&key].0.iter().take_while(|&&before| before < row) {
+            let settled = self.stored[before] > 0 || self.buried[before] || self.discarded[before];
+            assert!(settled, "row {row} is buried before row {before}");
+        }
     }
 
+    /// The row has left the file because the topic has it.
+    pub(super) fn removed(&mut self, row: usize) {
+        assert!(self.stored[row] > 0, "row {row} leaves the file and is nowhere");
+        self.buried[row] = false;
+    }
+
+    /// The row has left the file because a person has given it up.
+    pub(super) fn discarded(&mut self, row: usize) {
+        self.buried[row] = false;
+        self.discarded[row] = true;
+        let key = self.rows[row].record.as_ref().unwrap().hash_key;
+        self.settled(key);
+    }
+
+    /// Behind a row that is in the file nothing of its key may be in the topic: that it is put aside settles nothing.
     fn settled(&mut self, key: u128) {
         let (rows, settled) = self.keys.get_mut(&key).unwrap();
         while rows
             .get(*settled)
-            .is_some_and(|&row| self.stored[row] > 0 || self.buried[row])
+            .is_some_and(|&row| self.stored[row] > 0 || self.discarded[row])
         {
             *settled += 1;
         }
@@ -337,12 +375,12 @@ impl Oracle {
     /// The world ends here: every row is where it belongs.
     pub(super) fn complete(&self, poison: &BTreeSet<usize>) {
         for (index, row) in self.rows.iter().enumerate() {
-            let expected = row.record.is_some() && !poison.contains(&index);
+            let aside = self.buried[index] || self.discarded[index];
+            let expected = row.record.is_some() && !aside;
             assert_eq!(self.stored[index] > 0, expected, "row {index}: stored or not");
-            assert_eq!(
-                self.buried[index],
-                poison.contains(&index),
-                "row {index}: buried or not"
+            assert!(
+                aside || !poison.contains(&index),
+                "row {index}: poison is put aside"
             );
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cdc_collector::config::PoisonPolicy;
 use cdc_collector::delivery::Settings;
-use cdc_collector::record::{Layout, Part, Record, RecordId};
+use cdc_collector::record::{Layout, OriginRef, Part, Record, RecordId, Turn};
 use cdc_collector::retry::Delays;
 
 use super::oracle::Row;
@@ -34,6 +34,8 @@ pub(super) struct Weather {
     pub(super) partial: u32,
     pub(super) disk: u32,
     pub(super) poison_named: u32,
+    /// How often a person asks for something.
+    pub(super) requests: u32,
     pub(super) crash: f64,
     pub(super) stop: f64,
     /// Whether the world waits for the core to come to rest by itself before it is told to stop.
@@ -52,6 +54,7 @@ impl Weather {
             refused: up_to(rng, 30),
             partial: up_to(rng, 15),
             disk: up_to(rng, 40),
+            requests: rng.u32(1..8),
             poison_named: *rng.choice(&[0, 50, 100]).unwrap(),
             crash: if rng.bool() { rng.f64() * 0.02 } else { 0.0 },
             stop: if rng.bool() { rng.f64() * 0.01 } else { 0.0 },
@@ -102,9 +105,10 @@ pub(super) fn rows(rng: &mut fastrand::Rng) -> Vec<Row> {
                 part: Part::Row(index % TRANSACTION),
             },
             hash_key: keys[key],
-            late: false,
             layout: Layout::Blob,
             payload: Bytes::from(payload),
+            origin: OriginRef::default(),
+            turn: Turn::InOrder,
         };
         Row { record: Some(record) }
     };

@@ -21,6 +21,8 @@ const LANE: &str = "delivery/lane.rs";
 const ANSWERS: &str = "delivery/answers.rs";
 const MEMORY: &str = "delivery/memory.rs";
 const CHECKPOINT: &str = "delivery/checkpoint.rs";
+const LETTERS: &str = "delivery/letters.rs";
+const REPLAY: &str = "delivery/replay.rs";
 const CORE: &str = "delivery.rs";
 const LOOKBACK: &str = "sink/lookback.rs";
 /// The simulated start, which reads back as the product's does.
@@ -161,8 +163,8 @@ const PLANTS: &[Plant] = &[
     Plant {
         name: "shutdown_drops_the_queue",
         file: CORE,
-        from: "self.draining && (self.ledger.is_empty()",
-        to: "self.draining && (true",
+        from: "quiet && (self.ledger.is_empty()",
+        to: "quiet && (true",
     },
     Plant {
         name: "reroute_without_drain",
@@ -211,6 +213,61 @@ const PLANTS: &[Plant] = &[
         file: CORE,
         from: "self.held_bytes = self.held_bytes.saturating_sub(record.cost());",
         to: "",
+    },
+    Plant {
+        name: "later_rows_of_a_fenced_key_are_sent",
+        file: CORE,
+        from: "if self.letters.fences(&record) {",
+        to: "if false {",
+    },
+    Plant {
+        name: "no_fence_behind_a_dead_letter",
+        file: REPLAY,
+        from: "self.letters.add(key, 1);\n        let letters",
+        to: "let letters",
+    },
+    Plant {
+        name: "rows_in_the_lane_pass_the_fence",
+        file: REPLAY,
+        from: "for record in lane.take(|record| letters.fences(record)) {",
+        to: "for record in lane.take(|_| false) {",
+    },
+    Plant {
+        name: "fence_falls_before_the_letters_are_out",
+        file: REPLAY,
+        from: "self.letters.replayed = self.letters.replayed.saturating_add(count);",
+        to: "for letter in &letters { self.letters.remove(&letter.key(), 1); }
+             self.letters.replayed = self.letters.replayed.saturating_add(count);",
+    },
+    Plant {
+        name: "letters_behind_a_refused_one_are_sent",
+        file: REPLAY,
+        from: "lane.take(|record| record.is_letter() && record.key().meets(&key));",
+        to: "lane.take(|record| record.is_letter() && record.id.to_string() == id);",
+    },
+    Plant {
+        name: "checkpoint_written_during_a_replay",
+        file: LETTERS,
+        from: "Some(Phase::Sending(_)) => true,",
+        to: "Some(Phase::Sending(_)) => false,",
+    },
+    Plant {
+        name: "late_rows_not_marked",
+        file: REPLAY,
+        from: "let turn = Turn::Late;",
+        to: "let turn = Turn::InOrder;",
+    },
+    Plant {
+        name: "rows_wait_for_ever_behind_a_fence_that_fell",
+        file: REPLAY,
+        from: ".filter(|row| !letters.fences(row))",
+        to: ".filter(|_| false)",
+    },
+    Plant {
+        name: "letters_of_a_sealed_shard_forgotten",
+        file: CORE,
+        from: "self.letters_return(letters);",
+        to: "drop(letters);",
     },
     Plant {
         name: "sending_after_a_halt",
@@ -303,7 +360,9 @@ const CORE_FILES: &[&str] = &[
     "delivery/checkpoint.rs",
     "delivery/lane.rs",
     "delivery/ledger.rs",
+    "delivery/letters.rs",
     "delivery/memory.rs",
+    "delivery/replay.rs",
     "delivery/resume.rs",
     "delivery/routing.rs",
     "delivery/snapshot.rs",
@@ -312,6 +371,7 @@ const CORE_FILES: &[&str] = &[
 const SIMULATION_FILES: &[&str] = &[
     "datahub.rs",
     "faults.rs",
+    "letters.rs",
     "oracle.rs",
     "plan.rs",
     "start.rs",
@@ -323,7 +383,10 @@ const VOCABULARY_FILES: &[&str] = &[
     "change.rs",
     "position.rs",
     "position/order.rs",
+    "position/sets.rs",
     "record.rs",
+    "record/letter.rs",
+    "record/origin.rs",
     "record/tuple.rs",
     "retry.rs",
 ];
@@ -357,6 +420,7 @@ pub mod sink {
 mod simulation {
     mod datahub;
     mod faults;
+    mod letters;
     mod oracle;
     mod plan;
     mod start;

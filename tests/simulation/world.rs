@@ -1,15 +1,18 @@
 //! One world from one seed: rows, a service with faults, a disk, crashes, and the core in the middle, in virtual time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cdc_collector::delivery::{Core, Effect, Settings};
 use cdc_collector::position::{FilePosition, Flavour, OpenTransaction, Position, ServerIdentity, Watermark};
+use cdc_collector::record::letter::Request;
 use cdc_collector::record::{Batch, BatchId, Chunk, Outcome, Probe, Record, Shard};
 use cdc_collector::retry::{Disposition, Failure};
 use cdc_collector::sink::lookback::Lengths;
 
 use super::datahub::Datahub;
+use super::letters::LetterCall;
 use super::oracle::Oracle;
 use super::plan::{FILE, TRANSACTION, Weather, poison, rows, settings, transaction};
 
@@ -35,6 +38,14 @@ pub(super) struct Tally {
     pub(super) seen_again: u64,
     /// Requests that were stored when the run that had sent them was over.
     pub(super) stored_after_death: u64,
+    /// Rows that went to the file behind a row of their key.
+    pub(super) fenced: u64,
+    /// Letters that left the file because the topic has them.
+    pub(super) replayed: u64,
+    /// Letters that a person gave up.
+    pub(super) discarded: u64,
+    /// Requests that were carried out.
+    pub(super) reports: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -51,6 +62,10 @@ impl std::ops::AddAssign for Tally {
         self.of_parents += other.of_parents;
         self.seen_again += other.seen_again;
         self.stored_after_death += other.stored_after_death;
+        self.fenced += other.fenced;
+        self.replayed += other.replayed;
+        self.discarded += other.discarded;
+        self.reports += other.reports;
     }
 }
 
@@ -64,7 +79,13 @@ pub(super) enum Event {
     LookUp(Batch),
     Probed(Batch, Probe),
     Saved(usize, bool),
-    Buried(Record, bool),
+    Buried(Arc<[Record]>, bool),
+    /// The file answers.
+    Letters(LetterCall, bool),
+    /// A person asks for something.
+    Ask,
+    /// The service takes from now on what it did not.
+    Lift,
     List,
     Listed(Result<Vec<Shard>, Failure>),
     Open,
@@ -82,6 +103,12 @@ pub(super) struct World {
     pub(super) lengths: Lengths,
     pub(super) oracle: Oracle,
     pub(super) poison: BTreeSet<usize>,
+    /// Rows that the service did not take at one time.
+    pub(super) ever_poison: BTreeSet<usize>,
+    /// The dead-letter file.
+    pub(super) file: Vec<Record>,
+    /// The request that waits on disk.
+    pub(super) request: Option<Request>,
     pub(super) saved: usize,
     events: BTreeMap<(Duration, u64), Event>,
     scheduled: u64,
@@ -155,7 +182,10 @@ impl World {
             now: Duration::ZERO,
             weather,
             settings,
+            ever_poison: poison.clone(),
             poison,
+            file: Vec::new(),
+            request: None,
             saved: 0,
             events: BTreeMap::new(),
             scheduled: 0,
@@ -178,6 +208,12 @@ impl World {
             self.after(300..2_500, event);
             self.oracle.reshaped = true;
         }
+        for _ in 0..self.weather.requests {
+            self.after(50..2_500, Event::Ask);
+        }
+        if self.rng.bool() {
+            self.after(300..2_500, Event::Lift);
+        }
     }
 
     pub(super) fn after(&mut self, millis: std::ops::Range<u64>, event: Event) {
@@ -197,13 +233,15 @@ impl World {
     /// One run of the core from the saved position; whether the world is complete after it.
     fn run_core(&mut self, steps: &mut u32) -> bool {
         let mut core = Core::new(self.settings.clone());
-        let (start, mut stored) = self.read_back();
+        let (start, stored) = self.remembers();
         self.oracle.run_begins(start);
         self.tally.remembered += u64::try_from(stored.len()).unwrap();
-        let letters = self.oracle.dead_letters(start);
-        stored.extend(letters.map(|record| record.id.clone()));
         core.handle_server(&server());
         core.handle_stored(stored);
+        core.handle_fences(self.fences());
+        if self.request.is_some() {
+            self.after(0..100, Event::Ask);
+        }
         let (mut seq, mut next) = (0, start);
         // The read side says where it starts before anything else.
         self.give(&mut core, &mut seq, next, 0);
@@ -219,7 +257,9 @@ impl World {
                 return false;
             }
             let all_read = next == self.oracle.rows.len();
-            let done = all_read && (!self.weather.patient || core.snapshot().in_flight == 0);
+            let asks = self.events.values().any(|event| matches!(event, Event::Ask));
+            let at_rest = core.snapshot().in_flight == 0 && !asks && self.request.is_none();
+            let done = all_read && (!self.weather.patient || at_rest);
             if core.halted().is_some() || done || self.rng.f64() < self.weather.stop {
                 self.oracle.draining = true;
                 core.handle_shutdown(self.now);
@@ -298,11 +338,17 @@ impl World {
                     let good = !self.chance(self.weather.disk);
                     self.after(1..80, Event::Saved(row, good));
                 }
-                Effect::DeadLetter { record, .. } => {
-                    let row = self.oracle.row_of(&record);
-                    assert!(self.poison.contains(&row), "row {row} is buried alive");
+                Effect::DeadLetter { records, reason } => {
+                    self.may_be_buried(&records, reason.code);
                     let good = !self.chance(self.weather.disk);
-                    self.after(1..80, Event::Buried(record, good));
+                    self.after(1..80, Event::Buried(records, good));
+                }
+                Effect::ReadLetters { wanted, bytes } => self.call(LetterCall::Read(wanted, bytes)),
+                Effect::RemoveLetters(ids) => self.call(LetterCall::Remove(ids)),
+                Effect::DiscardLetters { selection, .. } => self.call(LetterCall::Discard(selection)),
+                Effect::Report { .. } => {
+                    self.tally.reports += 1;
+                    self.request = None;
                 }
                 Effect::RefreshShards => self.after(1..15, Event::List),
                 Effect::Finished => finished = true,
@@ -345,17 +391,21 @@ impl World {
                 let failed = || Failure::retry("disk_full", "no space left");
                 core.handle_persisted(self.now, if good { Ok(()) } else { Err(failed()) });
             }
-            Event::Buried(record, good) => {
-                let row = self.oracle.row_of(&record);
+            Event::Buried(records, good) => {
+                let seq = records[0].seq;
                 if good {
                     self.tally.burials += 1;
-                    self.oracle.buried(row);
-                    self.oracle.told(&[row]);
+                    self.append(&records);
+                    let rows: Vec<usize> = records.iter().map(|r| self.oracle.row_of(r)).collect();
+                    self.oracle.told(&rows);
                 }
                 let failed = || Failure::retry("disk_full", "no space left");
                 let done = if good { Ok(()) } else { Err(failed()) };
-                core.handle_dead_lettered(self.now, record.seq, done);
+                core.handle_dead_lettered(self.now, seq, done);
             }
+            Event::Letters(call, good) => self.answer_letters(core, call, good),
+            Event::Ask => self.ask(core),
+            Event::Lift => self.poison.clear(),
             Event::List => {
                 let failed = self.chance(self.weather.refused);
                 let list = self.hub.list();
@@ -384,7 +434,7 @@ impl World {
     fn tell(&mut self, batch: &Batch, stored: impl Fn(usize) -> bool) {
         let indexed = batch.records.iter().enumerate();
         let rows: Vec<usize> = indexed
-            .filter(|(index, _)| stored(*index))
+            .filter(|(index, record)| stored(*index) && !record.is_letter())
             .map(|(_, record)| self.oracle.row_of(record))
             .collect();
         self.oracle.told(&rows);
@@ -435,15 +485,20 @@ impl World {
                     }
                 }
                 Event::Saved(row, _) if arrives => self.saved = row,
-                Event::Buried(record, _) if arrives => {
-                    let row = self.oracle.row_of(&record);
-                    self.oracle.buried(row);
+                // Whole lines of it, maybe not all.
+                Event::Buried(records, _) if arrives => {
+                    let count = self.rng.usize(..=records.len());
+                    self.append(&records[..count]);
                 }
-                Event::Open | Event::Split | Event::Merge => {
+                Event::Letters(call, _) if arrives => {
+                    self.change_file(&call);
+                }
+                Event::Open | Event::Split | Event::Merge | Event::Ask | Event::Lift => {
                     self.events.insert((at, order), event);
                 }
                 Event::Saved(..)
                 | Event::Buried(..)
+                | Event::Letters(..)
                 | Event::Answer(..)
                 | Event::LookUp(..)
                 | Event::Probed(..)
@@ -452,7 +507,8 @@ impl World {
             }
         }
         // The volume went with the container: only the topic remembers.
-        if self.rng.u32(..4) == 0 {
+        // Letters would be lost with it.
+        if self.file.is_empty() && self.rng.u32(..4) == 0 {
             self.tally.wipes += 1;
             self.saved = 0;
         }
@@ -472,7 +528,7 @@ impl World {
         self.tally.clean_stops += 1;
         let complete = self.oracle.admitted() == self.oracle.rows.len();
         self.events
-            .retain(|_, event| !matches!(event, Event::List | Event::Listed(_)));
+            .retain(|_, event| !matches!(event, Event::List | Event::Listed(_) | Event::Letters(..)));
         complete
     }
 }

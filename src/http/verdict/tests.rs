@@ -26,6 +26,10 @@ fn well() -> Facts {
         checkpoint_failure: None,
         purge_eta: None,
         purge_warn: at(3600),
+        dead_letters: 0,
+        fenced_keys: 0,
+        dead_letter_failures: 0,
+        dead_letter_failure: None,
         halted: None,
         draining: false,
         ticks: vec![("source", at(1000)), ("pipeline", at(1000))],
@@ -272,4 +276,54 @@ fn binlog_that_is_purged_soon_shows_and_rows_still_flow() {
     expect(&parked, 1000, State::Parked, "parked", false);
     let summary = Verdict::of(&parked, at(1000)).summary;
     assert!(summary.contains("still needed in 60 s"), "{summary}");
+}
+
+#[test]
+fn a_full_dead_letter_file_is_not_ready_and_says_what_to_do() {
+    let failing = |code, failures| Facts {
+        dead_letters: 3,
+        fenced_keys: 2,
+        dead_letter_failures: failures,
+        dead_letter_failure: Some(reason(code)),
+        // It is the file that the oldest record waits for, not DataHub.
+        oldest_unacked: Some(at(900)),
+        ..well()
+    };
+    expect(
+        &failing("dead_letters_full", 1),
+        1000,
+        State::Degraded,
+        "dead_letters_full",
+        false,
+    );
+    expect(
+        &failing("dead_letter_write", 1),
+        1000,
+        State::Degraded,
+        "dead_letter_write",
+        true,
+    );
+    expect(
+        &failing("dead_letter_write", 3),
+        1000,
+        State::Degraded,
+        "dead_letter_write",
+        false,
+    );
+    let verdict = Verdict::of(&failing("dead_letters_full", 1), at(1000));
+    assert!(
+        verdict
+            .remedy
+            .is_some_and(|text| text.contains("dead-letters replay"))
+    );
+}
+
+#[test]
+fn fenced_keys_show_while_the_others_flow() {
+    let fenced = Facts {
+        dead_letters: 3,
+        fenced_keys: 2,
+        ..well()
+    };
+    expect(&fenced, 1000, State::Degraded, "keys_fenced", true);
 }

@@ -415,12 +415,12 @@ async fn late_records_do_not_end_the_search() {
         open: None,
         parked: Vec::new(),
     };
-    let late = Some(("cdc.late", "true"));
+    let late = |how| Some(("cdc.late", how));
     let records = page_of(&[
         (0, "g", "b.000002:10:0", None),
         (1, "g", "b.000002:60:0", None),
-        (2, "g", "b.000002:20:0", late),
-        (3, "g", "b.000002:30:0", late),
+        (2, "g", "b.000002:20:0", late("replayed")),
+        (3, "g", "b.000002:30:0", late("held_back")),
         (4, "g", "b.000002:100:0", None),
     ]);
     let (datahub, _server) = pair(vec![cursor(4), cursor(0), ok(&records)], |_| ()).await;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::record::{BatchId, Layout, Part, RecordId, begin_field, end_field, push_null};
+use crate::record::{BatchId, Layout, OriginRef, Part, RecordId, Turn, begin_field, end_field, push_null};
 
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     let digit = |c: u8| u8::try_from(char::from(c).to_digit(16).unwrap()).unwrap();
@@ -30,9 +30,10 @@ pub(crate) fn batch(payloads: &[&[u8]], watermark: Option<&str>) -> Batch {
             part: Part::Row(row),
         },
         hash_key: 0,
-        late: false,
         layout: Layout::Blob,
         payload: Bytes::copy_from_slice(payload),
+        origin: OriginRef::default(),
+        turn: Turn::InOrder,
     };
     Batch {
         id: BatchId(1),
@@ -245,4 +246,45 @@ fn i11_a_watermark_yields_to_the_record_it_does_not_fit_with() {
     )
     .unwrap();
     assert_eq!(attributes_of(&body)[0].get(ATTRIBUTE_WATERMARK), None);
+}
+
+#[test]
+fn i11_a_field_that_no_topic_takes_is_poison_before_a_request_is_made() {
+    for (bytes, refused) in [(limits::FIELD_BYTES, false), (limits::FIELD_BYTES + 1, true)] {
+        let mut batch = batch(&[b"", b""], None);
+        let mut payload = Vec::new();
+        push_null(&mut payload);
+        let begin = begin_field(&mut payload);
+        payload.resize(payload.len() + bytes, b'x');
+        assert!(end_field(&mut payload, begin));
+        let record = &mut Arc::get_mut(&mut batch.records).unwrap()[1];
+        (record.layout, record.payload) = (Layout::Tuple, payload.into());
+        let failure = put_body(Vec::new(), &batch, "g", Addressing::ByShard).err();
+        let seen = failure.map(|failure| (failure.disposition, failure.reason.code));
+        let expected = refused.then_some((Disposition::Poison(Some(1)), "field_too_large"));
+        assert_eq!(seen, expected, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_record_out_of_its_turn_says_so() {
+    for (turn, said) in [
+        (Turn::InOrder, None),
+        (Turn::Late, Some("held_back")),
+        (Turn::Letter, Some("replayed")),
+    ] {
+        let mut batch = batch(&[b"x"], Some("mark"));
+        Arc::get_mut(&mut batch.records).unwrap()[0].turn = turn;
+        let body = put_body(Vec::new(), &batch, "g", Addressing::ByShard).unwrap();
+        let attributes = &attributes_of(&body)[0];
+        assert_eq!(attributes.get(ATTRIBUTE_LATE).map(String::as_str), said);
+        assert_eq!(
+            attributes.get(ATTRIBUTE_WATERMARK).map(String::as_str),
+            Some("mark")
+        );
+        let plain = record_bytes(&batch.records[0], "g");
+        batch.watermark = None;
+        let body = put_body(Vec::new(), &batch, "g", Addressing::ByShard).unwrap();
+        assert_eq!(body.len(), FRAME_BYTES + plain);
+    }
 }
