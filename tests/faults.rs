@@ -34,31 +34,8 @@ impl Rig {
 
     /// Runs the workload for as long as `during` takes, and a little beyond.
     pub(crate) async fn under_load<T>(&self, during: impl Future<Output = T>) -> T {
-        let load = self.workload.run(u64::MAX, |_| {});
-        let during = async {
-            let log = self.workload.log();
-            self.committed(log.totals().changes + 200).await;
-            let result = during.await;
-            self.committed(log.totals().changes + 200).await;
-            self.workload.stop();
-            result
-        };
-        let (load, result) = tokio::join!(load, during);
-        load.expect("the workload");
-        result
-    }
-
-    /// Waits until so many changes are committed.
-    pub(crate) async fn committed(&self, changes: u64) {
-        let log = self.workload.log();
-        let grown = async {
-            while log.totals().changes < changes {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(ARRIVED, grown)
-            .await
-            .expect("the workload goes on");
+        let during = self.workload.during(async { Ok(during.await) });
+        during.await.expect("the workload")
     }
 }
 
@@ -344,7 +321,6 @@ async fn i4_shards_split_and_merge_under_load() {
     let rig = Rig::new(Kind::MariaDb, Options::default(), steady(), 2).await;
     let mut collector = rig.start().await;
     let storm = async {
-        let log = rig.workload.log();
         for _ in 0..3 {
             let shards = rig.emulator.shards(PROJECT, TOPIC).expect("shards");
             let widest = shards
@@ -354,9 +330,9 @@ async fn i4_shards_split_and_merge_under_load() {
                 .expect("a shard")
                 .id;
             let (left, right) = rig.emulator.split(PROJECT, TOPIC, widest).expect("a split");
-            rig.committed(log.totals().changes + 500).await;
+            rig.workload.more(500).await.expect("the workload goes on");
             rig.emulator.merge(PROJECT, TOPIC, left, right).expect("a merge");
-            rig.committed(log.totals().changes + 500).await;
+            rig.workload.more(500).await.expect("the workload goes on");
         }
     };
     Box::pin(rig.under_load(storm)).await;

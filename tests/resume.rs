@@ -122,7 +122,7 @@ async fn i1_a_lost_volume_is_found_in_the_shards_that_were_split_and_merged() {
     // The same under load: requests are on their way when the shards change and the collector dies.
     let killed = async {
         reshape(&rig, left, merged);
-        rig.committed(rig.workload.log().totals().changes + 300).await;
+        rig.workload.more(300).await.expect("the workload goes on");
         collector.kill9().expect("a kill");
     };
     Box::pin(rig.under_load(killed)).await;

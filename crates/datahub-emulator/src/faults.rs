@@ -79,6 +79,12 @@ pub enum Action {
         #[serde(default)]
         when: When,
     },
+    /// The connection is reset: the caller sees an RST in place of an answer.
+    Reset {
+        /// Whether the request is applied first.
+        #[serde(default)]
+        when: When,
+    },
     /// The connection is closed at once, and the request is applied this much later.
     LateApply {
         /// Milliseconds.

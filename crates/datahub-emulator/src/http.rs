@@ -22,9 +22,14 @@ use crate::refusal::Refusal;
 use crate::server::Shared;
 use crate::{control, null};
 
-/// The connection is to be closed without an answer.
+/// The connection is to end without an answer.
 #[derive(Debug)]
-pub(crate) struct Dropped;
+pub(crate) enum Dropped {
+    /// In order.
+    Closed,
+    /// By a reset.
+    Reset,
+}
 
 impl std::fmt::Display for Dropped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -70,8 +75,9 @@ pub(crate) async fn answer(
 async fn carry_out(shared: Arc<Shared>, call: Call, plan: Plan) -> Result<Response<Answer>, Dropped> {
     tokio::time::sleep(plan.delay_before).await;
     match &plan.action {
-        Some(Action::Drop { when: When::Before }) => return Err(Dropped),
-        Some(Action::Hang { when: When::Before }) => std::future::pending().await,
+        Some(Action::Drop { when: When::Before }) => return Err(Dropped::Closed),
+        Some(Action::Reset { when: When::Before }) => return Err(Dropped::Reset),
+        Some(Action::Hang { when: When::Before }) => hang(&shared).await,
         Some(Action::Error {
             code,
             status,
@@ -90,15 +96,16 @@ async fn carry_out(shared: Arc<Shared>, call: Call, plan: Plan) -> Result<Respon
                 tokio::time::sleep(wait).await;
                 drop(call.apply(&after, None));
             });
-            return Err(Dropped);
+            return Err(Dropped::Closed);
         }
         _ => {}
     }
     let result = call.apply(&shared, plan.action.as_ref());
     tokio::time::sleep(plan.delay_after).await;
     match &plan.action {
-        Some(Action::Drop { when: When::After }) => Err(Dropped),
-        Some(Action::Hang { when: When::After }) => std::future::pending().await,
+        Some(Action::Drop { when: When::After }) => Err(Dropped::Closed),
+        Some(Action::Reset { when: When::After }) => Err(Dropped::Reset),
+        Some(Action::Hang { when: When::After }) => hang(&shared).await,
         Some(Action::Error {
             code,
             status,
@@ -113,6 +120,13 @@ async fn carry_out(shared: Arc<Shared>, call: Call, plan: Plan) -> Result<Respon
     }
 }
 
+/// Leaves a request without an answer for ever, and counts it: who waits for that moment finds everything done that
+/// was to be done before.
+async fn hang(shared: &Shared) -> ! {
+    shared.stats().hung += 1;
+    std::future::pending().await
+}
+
 /// Takes a put into the null sink that opens nothing.
 async fn skip(shared: &Arc<Shared>, mut call: Call, body: Incoming) -> Result<Response<Answer>, Dropped> {
     call.kind = CallKind::Put;
@@ -121,7 +135,8 @@ async fn skip(shared: &Arc<Shared>, mut call: Call, body: Incoming) -> Result<Re
     let seen = null::skip(body, encoded, call.raw_size(), shared.options.max_body_bytes).await;
     tokio::time::sleep(plan.delay_before).await;
     match &plan.action {
-        Some(Action::Drop { .. } | Action::LateApply { .. }) => return Err(Dropped),
+        Some(Action::Drop { .. } | Action::LateApply { .. }) => return Err(Dropped::Closed),
+        Some(Action::Reset { .. }) => return Err(Dropped::Reset),
         Some(Action::Error {
             code,
             status,

@@ -7,7 +7,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `server` | sockets, connections, stopping |
+//! | `server`, `socket` | sockets, connections, stopping |
 //! | `http` | one request: body, faults, signature, dispatch, answer |
 //! | `call` | which call a method, a path and a body are |
 //! | `sign`, `frame`, `compression`, `messages` | the wire |
@@ -39,6 +39,7 @@ mod schema;
 mod server;
 mod shard;
 mod sign;
+mod socket;
 mod stats;
 mod subscription;
 mod topic;

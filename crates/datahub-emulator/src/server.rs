@@ -12,12 +12,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::call::{CallKind, Section, Target};
 use crate::faults::{Faults, Rule};
-use crate::http;
+use crate::http::{self, Dropped};
 use crate::manage;
 use crate::options::Options;
 use crate::refusal::Refusal;
 use crate::sign::Credentials;
+use crate::socket::Socket;
 use crate::stats::Stats;
 use crate::topic::{Moment, Topic};
 use crate::world::World;
@@ -174,6 +176,13 @@ impl Emulator {
         self.shared.stats().clone()
     }
 
+    /// Requests that are still to be applied, their connections long gone.
+    pub fn outstanding(&self) -> usize {
+        let mut late = lock(&self.shared.late);
+        while late.try_join_next().is_some() {}
+        late.len()
+    }
+
     /// Changes who is let in from now on.
     pub fn set_credentials(&self, access_id: &str, access_key: &str) {
         let mut credentials = self.shared.credentials();
@@ -185,6 +194,26 @@ impl Emulator {
     pub fn create_topic(&self, spec: &crate::TopicSpec) -> Result<(), String> {
         let now_us = self.shared.options.clock.now_us();
         manage::create_from_spec(&mut self.shared.world(), spec, &self.shared.options, now_us)
+            .map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))
+    }
+
+    /// Deletes a topic with all that it holds.
+    pub fn delete_topic(&self, project: &str, topic: &str) -> Result<(), String> {
+        let target = Target {
+            project: project.to_owned(),
+            topic: topic.to_owned(),
+            section: Section::Topic,
+        };
+        let (now, request) = (self.shared.now(), serde_json::Value::Null);
+        let deleted = manage::handle(
+            &mut self.shared.world(),
+            CallKind::DeleteTopic,
+            &target,
+            &request,
+            now,
+        );
+        deleted
+            .map(drop)
             .map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))
     }
 
@@ -267,9 +296,19 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let service = service_fn(move |request| http::answer(Arc::clone(&shared), request));
+    let (socket, reset) = Socket::new(stream);
+    let service = service_fn(move |request| {
+        let (shared, reset) = (Arc::clone(&shared), Arc::clone(&reset));
+        async move {
+            let answer = http::answer(shared, request).await;
+            if let Err(Dropped::Reset) = answer {
+                reset.store(true, Ordering::Relaxed);
+            }
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .max_buf_size(1 << 20)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(socket), service);
     drop(connection.await);
 }

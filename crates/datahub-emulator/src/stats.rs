@@ -27,4 +27,6 @@ pub struct Stats {
     pub raw_bytes: u64,
     /// Fault actions that were carried out.
     pub faults: u64,
+    /// Requests that a fault plan left without an answer: what it had applied before is applied.
+    pub hung: u64,
 }

@@ -4,6 +4,7 @@
 //! Nothing here is part of the product, and nothing of the product's code is used here: what the oracle says
 //! must not rest on what it judges.
 
+pub mod chaos;
 pub mod collector;
 pub mod figures;
 pub mod latency;
@@ -12,4 +13,5 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod stage;
 pub mod workload;

@@ -3,6 +3,7 @@
 //! All faults are set at run time and hold for connections that are open as well as for new ones. Bytes are
 //! never changed, reordered or invented: they pass, wait, or are cut off.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ports::free_port;
 
+mod events;
 mod pump;
+
+use events::{EventFuse, Events};
+pub use events::{Place, event_name};
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +82,9 @@ struct Shared {
     /// Raised by one for every cut.
     cut: watch::Sender<(u64, Cut)>,
     fuse: Mutex<Option<Fuse>>,
+    event_fuse: Mutex<Option<EventFuse>>,
+    /// Binlog events passed on to clients, by type.
+    events: Mutex<BTreeMap<u8, u64>>,
     accepted: AtomicU64,
     open: AtomicU64,
     to_server: AtomicU64,
@@ -112,6 +120,8 @@ impl Proxy {
             weather: watch::Sender::new(Weather::default()),
             cut: watch::Sender::new((0, Cut::Reset)),
             fuse: Mutex::new(None),
+            event_fuse: Mutex::new(None),
+            events: Mutex::default(),
             accepted: AtomicU64::new(0),
             open: AtomicU64::new(0),
             to_server: AtomicU64::new(0),
@@ -135,9 +145,10 @@ impl Proxy {
         self.address.port()
     }
 
-    /// Fine weather: every fault ends, a pending [`Proxy::cut_after`] too. What was held back is delivered.
+    /// Fine weather: every fault ends, a pending [`Proxy::cut_after`] or [`Proxy::cut_at_event`] too. What was held back is delivered.
     pub fn pass(&self) {
         *self.fuse() = None;
+        self.shared.clear_event_fuse();
         self.shared.weather.send_replace(Weather::default());
     }
 
@@ -205,7 +216,7 @@ impl Proxy {
         self.shared.open.load(Ordering::Relaxed)
     }
 
-    /// Cuts so far: by [`Proxy::cut`] and by [`Proxy::cut_after`].
+    /// Cuts so far: by [`Proxy::cut`], [`Proxy::cut_after`] and [`Proxy::cut_at_event`].
     pub fn cuts(&self) -> u64 {
         self.shared.cut.borrow().0
     }
@@ -228,8 +239,17 @@ impl Shared {
         self.cut.send_modify(|state| *state = (state.0 + 1, cut));
     }
 
-    /// How many of `bytes` may pass; burns the fuse, and says how to cut once it has burnt down.
-    fn burn(&self, direction: Direction, bytes: usize) -> (usize, Option<Cut>) {
+    /// How many of `bytes` may pass; burns the fuses, and says how to cut once one has burnt down.
+    fn burn(&self, direction: Direction, bytes: &[u8], events: &mut Events) -> (usize, Option<Cut>) {
+        if direction == Direction::ToClient
+            && let Some((allowed, cut)) = self.burn_at_event(events, bytes)
+        {
+            return (allowed, Some(cut));
+        }
+        self.burn_bytes(direction, bytes.len())
+    }
+
+    fn burn_bytes(&self, direction: Direction, bytes: usize) -> (usize, Option<Cut>) {
         let mut guard = self.fuse.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(fuse) = guard.as_mut().filter(|fuse| fuse.direction.covers(direction)) else {
             return (bytes, None);

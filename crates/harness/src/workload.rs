@@ -24,6 +24,9 @@ mod writer;
 pub use commit_log::{Commit, CommitLog, Operation, Totals};
 pub use content::{Cell, Key, Table, row};
 
+/// Changes before and after what [`Workload::during`] surrounds.
+const A_LITTLE: u64 = 200;
+
 /// What the writers do.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -167,6 +170,45 @@ impl Workload {
         }
         self.stopped.store(false, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Keeps the writers busy for as long as `during` takes, and a little before and after it.
+    ///
+    /// # Errors
+    /// As [`Workload::run`], what `during` fails with, or writers that make no progress.
+    pub async fn during<T>(&self, during: impl Future<Output = Result<T>>) -> Result<T> {
+        let load = self.run(u64::MAX, |_| {});
+        let during = async {
+            let result = async {
+                self.more(A_LITTLE).await?;
+                let result = during.await?;
+                self.more(A_LITTLE).await?;
+                Ok(result)
+            };
+            let result = result.await;
+            self.stop();
+            result
+        };
+        let (load, result) = tokio::join!(load, during);
+        load?;
+        result
+    }
+
+    /// Waits until so many more changes are committed by writers that are at it.
+    ///
+    /// # Errors
+    /// If they need longer than they may wait for a server.
+    pub async fn more(&self, changes: u64) -> Result<()> {
+        let wanted = self.log.totals().changes + changes;
+        let grown = async {
+            while self.log.totals().changes < wanted {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let patience = self.plan.patience;
+        tokio::time::timeout(patience, grown)
+            .await
+            .with_context(|| format!("the workload made no {changes} changes in {patience:?}"))
     }
 
     fn state(&self, key: Key) -> Result<&Mutex<RowState>> {

@@ -1,6 +1,6 @@
 //! The oracle finds what is planted, and finds nothing in a faithful topic.
 
-use harness::oracle::{Report, TopicRecord, check, check_topic};
+use harness::oracle::{DatabaseRows, Report, TopicRecord, check, check_topic};
 use harness::workload::{Cell, CommitLog, Key, Operation, Table};
 use serde_json::{Map, Value, json};
 
@@ -69,6 +69,10 @@ fn faithful() -> (CommitLog, Vec<Planted>) {
 }
 
 fn judge(log: &CommitLog, topic: &[Planted]) -> Report {
+    judge_with(log, topic, None)
+}
+
+fn judge_with(log: &CommitLog, topic: &[Planted], rows: Option<&DatabaseRows>) -> Report {
     let payloads: Vec<Vec<u8>> = topic
         .iter()
         .map(|record| record.body.to_string().into_bytes())
@@ -80,7 +84,7 @@ fn judge(log: &CommitLog, topic: &[Planted]) -> Report {
         payload,
         stored_us: Some(10_000),
     });
-    let report = check(log, records, None);
+    let report = check(log, records, rows);
     eprintln!("{report}");
     report
 }
@@ -161,6 +165,31 @@ fn a_replay_of_the_tail_is_repetition_and_not_disorder() {
     });
     assert_eq!((report.repeated_same_id, report.out_of_order), (6, 0));
     assert!(report.is_effectively_once());
+}
+
+/// A consumer that knows what it has seen is right where one that does not has an old row.
+#[test]
+fn an_old_change_shown_again_spoils_the_rows_of_those_who_take_it() {
+    let (log, mut topic) = faithful();
+    let mut rows = DatabaseRows::default();
+    for key in log.snapshot().into_keys() {
+        let cells = log.row(key, 5).into_iter().map(|(_, cell)| match cell {
+            Cell::Null => None,
+            Cell::Integer(number) => Some(number.to_string()),
+            Cell::Double(number) => Some(format!("{number:?}")),
+            Cell::Decimal(text) | Cell::Text(text) => Some(text),
+        });
+        rows.insert(key, 5, cells.collect());
+    }
+    let judged = |topic: &[Planted]| judge_with(&log, topic, Some(&rows));
+    assert!(judged(&topic).is_exact());
+    let id = topic[2].id.clone();
+    repeat(&mut topic, 2, id);
+    let report = judged(&topic);
+    assert_eq!((report.final_differs, report.final_differs_once), (1, 0));
+    assert!(report.is_exact_deduplicated() && !report.is_effectively_once());
+    topic.truncate(9);
+    assert_eq!(judged(&topic).final_differs_once, 1);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Every fault, seen from the client's side of the socket and from the topic's.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use datahub_emulator::{Emulator, Options, Rule, TopicSpec};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::raw::{self, Answer, blobs, call, framed};
 
@@ -59,6 +62,75 @@ async fn dropped_connections_before_and_after() {
         assert!(answer.is_none());
         assert_eq!(count, stored);
     }
+}
+
+#[tokio::test]
+async fn a_reset_is_no_orderly_end() {
+    for (when, stored) in [("before", 0), ("after", 2)] {
+        let rule = json!({"action": {"kind": "reset", "when": when}}).to_string();
+        let (answer, count, emulator) = struck(&rule, SHARD).await;
+        assert!(answer.is_none());
+        assert_eq!(count, stored);
+        for (kind, orderly) in [("reset", false), ("drop", true)] {
+            emulator.clear_faults();
+            let rule = json!({"action": {"kind": kind}}).to_string();
+            raw::control(emulator.addr(), "POST", "/_emulator/faults", &rule).await;
+            let mut stream = TcpStream::connect(emulator.addr()).await.unwrap();
+            let request = b"GET /projects HTTP/1.1\r\nHost: emulator\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let end = stream.read(&mut [0; 16]).await.map_err(|error| error.kind());
+            let expected = if orderly {
+                Ok(0)
+            } else {
+                Err(ErrorKind::ConnectionReset)
+            };
+            assert_eq!(end, expected, "{kind}");
+        }
+    }
+}
+
+/// Who waits for a request that hangs finds what it was to apply applied.
+#[tokio::test]
+async fn a_request_that_hangs_is_counted_when_all_is_done() {
+    for (when, stored) in [("before", 0), ("after", 2)] {
+        let options = Options {
+            verify_signatures: false,
+            create: vec![TopicSpec::blob("prj", "t", 2)],
+            ..Options::default()
+        };
+        let emulator = Emulator::start(options).await.unwrap();
+        let rule = json!({"action": {"kind": "hang", "when": when}}).to_string();
+        raw::control(emulator.addr(), "POST", "/_emulator/faults", &rule).await;
+        let path = SHARD.replace("/p/", "/prj/");
+        let payload = blobs(&["one", "two"]);
+        let hung = async {
+            while emulator.stats().hung == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            answer = framed(emulator.addr(), &path, "pub", &payload) => panic!("{answer:?}"),
+            () = hung => {}
+        }
+        assert_eq!(emulator.count("prj", "t"), Ok(stored));
+    }
+}
+
+#[tokio::test]
+async fn a_topic_is_deleted_with_all_that_it_holds() {
+    let rule = json!({"match": {"nth": 1}, "action": {"kind": "delay", "ms": 1}}).to_string();
+    let (_, count, emulator) = struck(&rule, SHARD).await;
+    assert_eq!(count, 2);
+    emulator.delete_topic("prj", "t").unwrap();
+    assert!(emulator.count("prj", "t").is_err());
+    assert!(
+        emulator
+            .delete_topic("prj", "t")
+            .unwrap_err()
+            .starts_with("NoSuchTopic")
+    );
+    emulator.create_topic(&TopicSpec::blob("prj", "t", 2)).unwrap();
+    assert_eq!(emulator.count("prj", "t"), Ok(0));
 }
 
 #[tokio::test]

@@ -7,6 +7,15 @@ use anyhow::{Context, Result, bail};
 /// Labels of a sample.
 pub type Labels = BTreeMap<String, String>;
 
+/// What becomes of a row: the sum of these is the number of rows that were decoded.
+const SETTLED: [&str; 5] = [
+    "cdc_rows_acked_total",
+    "cdc_rows_suppressed_total",
+    "cdc_rows_filtered_total",
+    "cdc_rows_dead_lettered_total",
+    "cdc_rows_in_flight",
+];
+
 /// A scrape.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -70,6 +79,22 @@ impl Metrics {
     pub fn count(&self, name: &str) -> u64 {
         // Rust's `as` saturates and has 0 for NaN.
         self.sum(name).unwrap_or(0.0).round() as u64
+    }
+
+    /// Every row that was decoded is accounted for, and so the collector says itself.
+    ///
+    /// # Errors
+    /// The two sides of the account.
+    pub fn conserved(&self) -> Result<()> {
+        let settled: u64 = SETTLED.iter().map(|name| self.count(name)).sum();
+        let decoded = self.count("cdc_rows_decoded_total");
+        let error = self.sum("cdc_conservation_error_rows");
+        if decoded != settled || error != Some(0.0) {
+            bail!(
+                "rows are unaccounted for: {decoded} decoded, {settled} settled, the collector says {error:?}"
+            );
+        }
+        Ok(())
     }
 
     /// All names that have samples.
@@ -147,6 +172,20 @@ mod tests {
         assert_eq!(metrics.sum("c_bucket"), Some(f64::INFINITY));
         assert!(metrics.is_described("a_total") && !metrics.is_described("b"));
         assert_eq!(metrics.count("absent"), 0);
+    }
+
+    #[test]
+    fn every_row_has_to_be_accounted_for() {
+        let scrape = |acked, error| {
+            let text = format!(
+                "cdc_rows_decoded_total 9\ncdc_rows_acked_total{{shard=\"0\"}} 5\ncdc_rows_acked_total{{shard=\"1\"}} {acked}\n\
+                 cdc_rows_filtered_total 1\ncdc_rows_in_flight 1\ncdc_conservation_error_rows {error}\n"
+            );
+            Metrics::parse(&text).unwrap().conserved()
+        };
+        assert!(scrape(2, 0).is_ok());
+        assert!(scrape(1, 0).is_err() && scrape(3, 0).is_err() && scrape(2, 1).is_err());
+        assert!(Metrics::default().conserved().is_err());
     }
 
     #[test]

@@ -36,6 +36,12 @@ impl DatabaseRows {
         Ok(rows)
     }
 
+    /// Adds a row: all its values in table order, in the server's text form.
+    pub fn insert(&mut self, key: Key, version: u64, values: Vec<Option<String>>) {
+        self.versions.insert(key, version);
+        self.values.insert(key, values);
+    }
+
     fn add(&mut self, table: Table, values: Vec<Value>) {
         let values: Vec<Option<String>> = values.into_iter().map(text).collect();
         let width = table.key_columns().len();
@@ -46,10 +52,7 @@ impl DatabaseRows {
             .flatten()
             .and_then(|version| version.parse().ok());
         match (Key::parse(table, &key), version) {
-            (Some(key), Some(version)) => {
-                self.versions.insert(key, version);
-                self.values.insert(key, values);
-            }
+            (Some(key), Some(version)) => self.insert(key, version, values),
             _ => self
                 .strange
                 .push(format!("{} has a row {key:?} that nobody wrote", table.name())),

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::events::Events;
 use super::{Direction, Shared, Weather};
 
 /// How much is read at once; also how coarse the bandwidth limit is at high rates.
@@ -60,6 +61,7 @@ async fn one_way(
 ) -> io::Result<()> {
     let mut weather = shared.weather.subscribe();
     let mut buffer = vec![0; PIECE];
+    let mut events = Events::default();
     loop {
         let limit = passable(&mut weather, direction).await.bytes_per_second;
         // A tenth of a second's worth at a time keeps a slow link smooth.
@@ -83,7 +85,7 @@ async fn one_way(
             // A blackhole may have opened meanwhile.
             passable(&mut weather, direction).await;
         }
-        let (allowed, cut) = shared.burn(direction, length);
+        let (allowed, cut) = shared.burn(direction, &buffer[..length], &mut events);
         to.write_all(&buffer[..allowed]).await?;
         counter.fetch_add(allowed as u64, Ordering::Relaxed);
         if let Some(cut) = cut {
