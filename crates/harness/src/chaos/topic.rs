@@ -209,11 +209,11 @@ async fn rotated(terms: Terms) -> Result<Outcome> {
         .env("DATABASE_PORT", proxy.port().to_string())
         .env("RETRY_BACKOFF_MS", "20");
     let mut collector = stage.start().await?;
-    let mut passwords = 0;
+    let (mut passwords, keys_first) = (0, rng.bool());
     let rotations = async {
         while storm.goes_on() {
             let number = storm.blows;
-            if rng.u32(..3) == 0 {
+            if number.is_multiple_of(2) == keys_first {
                 passwords += 1;
                 let new = format!("Rotated-{number}-{:016x}", rng.u64(..));
                 write_whole(&password, &new)?;
