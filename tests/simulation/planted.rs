@@ -21,7 +21,6 @@ const LANE: &str = "delivery/lane.rs";
 const ANSWERS: &str = "delivery/answers.rs";
 const MEMORY: &str = "delivery/memory.rs";
 const CHECKPOINT: &str = "delivery/checkpoint.rs";
-const LETTERS: &str = "delivery/letters.rs";
 const REPLAY: &str = "delivery/replay.rs";
 const CORE: &str = "delivery.rs";
 const LOOKBACK: &str = "sink/lookback.rs";
@@ -246,28 +245,10 @@ const PLANTS: &[Plant] = &[
         to: "lane.take(|record| record.is_letter() && record.id.to_string() == id);",
     },
     Plant {
-        name: "checkpoint_written_during_a_replay",
-        file: LETTERS,
-        from: "Some(Phase::Sending(_)) => true,",
-        to: "Some(Phase::Sending(_)) => false,",
-    },
-    Plant {
-        name: "late_rows_not_marked",
-        file: REPLAY,
-        from: "let turn = Turn::Late;",
-        to: "let turn = Turn::InOrder;",
-    },
-    Plant {
         name: "rows_wait_for_ever_behind_a_fence_that_fell",
         file: REPLAY,
         from: ".filter(|row| !letters.fences(row))",
         to: ".filter(|_| false)",
-    },
-    Plant {
-        name: "letters_of_a_sealed_shard_forgotten",
-        file: CORE,
-        from: "self.letters_return(letters);",
-        to: "drop(letters);",
     },
     Plant {
         name: "sending_after_a_halt",
