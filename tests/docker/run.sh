@@ -34,7 +34,8 @@ start=$SECONDS
 scripts/install-test-deps.sh containers
 base() { tests/docker/base-"$1".sh 2>&1 | grep "^[a-z].*:.*: "; }
 wants() { [[ " ${suites[*]} " == *" $1 "* ]]; }
-stage() { docker build --quiet --file "$1" "${@:2}" . >/dev/null; }
+# Quiet: what fails here fails again in its suite.
+stage() { docker build --quiet --file "$1" "${@:2}" . >/dev/null 2>&1; }
 # Of the sources, so that a commit to anything else leaves the build cache alone.
 REVISION=$(git log -1 --format=%h -- src Cargo.toml Cargo.lock 2>/dev/null || true)
 export REVISION=${REVISION:-unknown}
