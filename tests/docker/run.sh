@@ -2,14 +2,14 @@
 # Everything about the images, on a machine with a Docker engine and nothing else: installs what the suites need, makes
 # base images under their official tags where they are missing, builds ours from their Dockerfiles, and runs the suites.
 #
-#   tests/docker/run.sh [collector] [flink] [health-checks] [compose] [kubernetes]        (no argument: all)
+#   tests/docker/run.sh [collector] [flink] [compose] [health-checks] [kubernetes]        (no argument: all)
 #
 # Ends with one line that counts; exit code 1 if anything failed. Without an engine all of it counts as skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(collector flink health-checks compose kubernetes)
+[ ${#suites[@]} -gt 0 ] || suites=(collector flink compose health-checks kubernetes)
 
 if ! docker info >/dev/null 2>&1; then
   for suite in "${suites[@]}"; do echo "SKIPPED $suite: no Docker engine answers"; done
