@@ -21,6 +21,8 @@ step() {
   else
     printf ' FAILED  %4ds\n' $((SECONDS - start))
     tail -n 200 "$log/$name.log"
+    # A test that failed said why long before the end.
+    grep -E -A 8 "^thread .* panicked at (src|tests|crates|fuzz)/" "$log/$name.log" | head -n 100 || true
     failures+=("$name")
   fi
 }
