@@ -17,8 +17,9 @@ const ACCESS_ID: &str = "bench-id";
 const ACCESS_KEY: &str = "bench-key";
 /// Longest wait for one run: the slowest load and codec on a busy machine take a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How often the collector is asked how far it is: fine enough for runs of seconds, and cheap to answer.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Shortest and longest time between two questions how far the collector is. Its answers cost what is measured, so it
+/// is asked seldom until the end is near.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 /// Heartbeats, one a second, after which the idle figures are taken.
 const IDLE_HEARTBEATS: f64 = 3.0;
 
@@ -171,7 +172,7 @@ pub(crate) async fn relay(bench: &Bench) -> Result<Run> {
                 collector.output().tail()
             );
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(until_next_look(begun.elapsed(), acked, bench.rows)).await;
     }
     let wall = begun.elapsed();
     let (cpu, memory) = (cpu_time(collector.pid())?, collector.rss_bytes()?);
@@ -193,6 +194,17 @@ pub(crate) async fn relay(bench: &Bench) -> Result<Run> {
         peak: memory.peak,
         ready,
     })
+}
+
+/// Half of the time that the rest will take at the pace so far.
+fn until_next_look(elapsed: Duration, acked: u64, rows: u64) -> Duration {
+    let (shortest, longest) = LOOK_EVERY;
+    if acked == 0 {
+        return shortest;
+    }
+    let rest = rows.saturating_sub(acked) as f64 / acked as f64;
+    let wait = (elapsed.as_secs_f64() * rest / 2.0).min(longest.as_secs_f64());
+    Duration::from_secs_f64(wait).clamp(shortest, longest)
 }
 
 /// A start on a server without a row, and what it occupies after three heartbeats.
