@@ -8,7 +8,7 @@ use super::view::age;
 use crate::http::status::Lag;
 use crate::http::{PURGE_NEAR, PURGE_REMEDY};
 use crate::pipeline::PipelineStatus;
-use crate::position::FilePosition;
+use crate::position::Position;
 use crate::source::SourceStatus;
 use crate::source::forecast::{Binlog, Forecast};
 
@@ -42,18 +42,20 @@ impl Outlook {
         self.last.lock().ok().and_then(|last| last.eta)
     }
 
-    /// Looks ahead from what is known now. `durable` is up to where nothing is needed any more.
-    pub(super) fn look(&self, source: &SourceStatus, durable: Option<&FilePosition>, now: Duration) {
+    /// Looks ahead from what is known now. `durable` is up to where nothing is needed any more but for parked tables.
+    pub(super) fn look(&self, source: &SourceStatus, durable: Option<&Position>, now: Duration) {
         let (Ok(mut last), Some(durable)) = (self.last.lock(), durable) else {
             return;
         };
+        let parked = durable.parked_since();
         let read = source.position.as_ref().zip(source.last_commit_us);
         let seconds = last.forecast.of(&Binlog {
             now: now.as_secs_f64(),
             files: &source.files,
             begun: &source.begun,
             read: read.map(|(position, us)| (&position.file, Duration::from_micros(us).as_secs_f64())),
-            durable,
+            durable: &durable.file,
+            parked,
             keeps_seconds: source.retention.map(|kept| kept.as_secs_f64()),
             keeps_bytes: source.retention_bytes,
         });
@@ -64,7 +66,8 @@ impl Outlook {
                     tracing::warn!(
                         code = PURGE_NEAR,
                         eta_s = eta.as_secs(),
-                        position = %durable,
+                        position = %durable.file,
+                        parked_since = parked.map(tracing::field::display),
                         remedy = PURGE_REMEDY,
                         "the database will purge binlog that is still needed"
                     );

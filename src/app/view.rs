@@ -147,7 +147,7 @@ impl View {
         let durable = self.delivery.get().and_then(|d| d.status.borrow().saved.clone());
         self.outlook.look(
             &self.source.borrow().clone(),
-            durable.as_ref().map(|position| &position.file),
+            durable.as_ref(),
             super::wall_clock(),
         );
         let status = self.status();

@@ -20,7 +20,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub const PURGE_NEAR: &str = "purge_near";
 
 /// What to do about it.
-pub const PURGE_REMEDY: &str = "raise binlog_expire_logs_seconds (or what else bounds the binlog) on the database now, and find out why the      collector is behind";
+pub const PURGE_REMEDY: &str = "raise binlog_expire_logs_seconds (or what else bounds the binlog) on the database now, and find out why the \
+     collector is behind, or settle the tables that are parked";
 
 /// The collector's state in one word: `status` in `/health`, the label of `cdc_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -60,6 +60,17 @@ impl Position {
         }
     }
 
+    /// The oldest place from which rows of a parked table are still to be read. A place of another series of files than
+    /// the point's says nothing here.
+    pub fn parked_since(&self) -> Option<&FilePosition> {
+        let places = self.parked.iter().map(|parked| &parked.since.file);
+        let here = places.filter(|place| place.order(&self.file.file, self.file.pos).is_some());
+        here.reduce(|oldest, place| match place.order(&oldest.file, oldest.pos) {
+            Some(Ordering::Less) => place,
+            Some(Ordering::Equal | Ordering::Greater) | None => oldest,
+        })
+    }
+
     /// Whether what a record's id names lies before the point: a row of a transaction, or with `None` something
     /// else of it. False where that cannot be told.
     pub fn covers(&self, transaction: &str, row: Option<u64>) -> bool {
@@ -80,7 +91,8 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::{Flavour, OpenTransaction, ServerIdentity, Watermark};
+    use crate::change::TableId;
+    use crate::position::{Flavour, OpenTransaction, Parked, ServerIdentity, Watermark};
 
     const U: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
@@ -165,6 +177,23 @@ mod tests {
                 "{transaction} {row}"
             );
         }
+    }
+
+    #[test]
+    fn the_oldest_place_of_a_parked_table_is_still_needed() {
+        let mut position = at(None, "b.000010:400", None);
+        assert_eq!(position.parked_since(), None);
+        for since in ["b.000010:4", "b.000009:900", "b.000009:901", "c.000001:4"] {
+            position.parked.push(Parked {
+                table: TableId {
+                    db: "shop".to_owned(),
+                    table: since.to_owned(),
+                },
+                since: at(None, since, None),
+            });
+        }
+        let oldest = position.parked_since().map(ToString::to_string);
+        assert_eq!(oldest.as_deref(), Some("b.000009:900"));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Servers purge whole files, oldest first: a file goes when its last event is older than the retention, or when all
 //! files together are larger than a bound. When a file ended is known where the next one's first event was read, and
 //! else taken from the bytes between known moments. The collector's durable position moves on meanwhile: what counts is
-//! whether it has left a file before the file goes. Pure; moments are seconds since 1970.
+//! whether it has left a file before the file goes. The place from which a parked table is still to be read does not move
+//! on: for it the question is only when its file goes. Pure; moments are seconds since 1970.
 //!
 //! A MySQL or MariaDB server spares a file that a connected reader is in. That is no reason for hope: after the next
 //! reconnect it would be gone.
@@ -30,8 +31,10 @@ pub struct Binlog<'a> {
     pub begun: &'a BTreeMap<String, u64>,
     /// A place that was read, and when it was written.
     pub read: Option<(&'a FilePosition, f64)>,
-    /// Up to here nothing is needed any more.
+    /// Up to here nothing is needed any more, but for parked tables.
     pub durable: &'a FilePosition,
+    /// From here on the rows of a parked table are needed, however far the durable position gets.
+    pub parked: Option<&'a FilePosition>,
     /// How long a file is kept after its end, seconds.
     pub keeps_seconds: Option<f64>,
     /// How many bytes of files are kept.
@@ -60,8 +63,8 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Seconds until the file that holds the durable position is purged; `None` if it is left before, or never purged,
-    /// or nobody can say yet: a pace takes two looks.
+    /// Seconds until a file is purged that the durable position or a parked table needs then; `None` if it is left
+    /// before, or never purged, or nobody can say yet: a pace takes two looks.
     pub fn of(&mut self, binlog: &Binlog<'_>) -> Option<f64> {
         let (file, pos) = binlog.files.last()?;
         let end = FilePosition {
@@ -141,17 +144,31 @@ fn stretches<'a>(files: &'a [(String, u64)]) -> Vec<Stretch<'a>> {
 }
 
 fn eta(binlog: &Binlog<'_>, paces: Paces) -> Option<f64> {
+    let stands = Paces { own: 0.0, ..paces };
+    let parked = binlog.parked.and_then(|place| eta_at(binlog, place, stands));
+    sooner(eta_at(binlog, binlog.durable, paces), parked)
+}
+
+fn sooner(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Of a place that is needed now and moves on at its own pace.
+fn eta_at(binlog: &Binlog<'_>, place: &FilePosition, paces: Paces) -> Option<f64> {
     let all = stretches(binlog.files);
     let head = all.last()?.end;
-    let Some(here) = all.iter().position(|file| file.name == binlog.durable.file) else {
+    let Some(here) = all.iter().position(|file| file.name == place.file) else {
         // The list may be a little older than the position.
         let oldest = all.first()?.name;
-        let gone = binlog.durable.order(oldest, 0) == Some(std::cmp::Ordering::Less);
+        let gone = place.order(oldest, 0) == Some(std::cmp::Ordering::Less);
         return gone.then_some(0.0);
     };
     let needed = all.get(here..)?;
     let first = needed.first()?;
-    let at = (first.begin + lossy(binlog.durable.pos)).min(first.end);
+    let at = (first.begin + lossy(place.pos)).min(first.end);
     let by_age = binlog
         .keeps_seconds
         .and_then(|keeps| by_age(binlog, &all, needed, at, keeps, paces));
@@ -160,10 +177,7 @@ fn eta(binlog: &Binlog<'_>, paces: Paces) -> Option<f64> {
         let closing = paces.growth - paces.own;
         (closing > 0.0).then(|| spare / closing)
     });
-    match (by_age, by_size) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
+    sooner(by_age, by_size)
 }
 
 /// The position goes from file to file, and each file goes when it is old enough: which is first?

@@ -206,6 +206,7 @@ fn the_first_file_that_goes_before_it_is_left_decides() {
             begun,
             read: None,
             durable: &place(file, pos),
+            parked: None,
             keeps_seconds,
             keeps_bytes,
         };
@@ -232,6 +233,7 @@ fn what_was_read_last_tells_when_its_place_was_written() {
         // The first file took 200 s.
         read: Some((&at, 1200.0)),
         durable: &durable,
+        parked: None,
         keeps_seconds: Some(400.0),
         keeps_bytes: None,
     };
@@ -320,6 +322,7 @@ impl Race {
                 begun: &begun,
                 read: Some((&durable, written(reader))),
                 durable: &durable,
+                parked: None,
                 keeps_seconds: self.keeps_seconds,
                 keeps_bytes: self.keeps_bytes,
             });
@@ -411,6 +414,7 @@ fn a_reader_that_stops_is_noticed_within_minutes() {
             begun: &begun,
             read: None,
             durable: &place(&format!("b.{}", own / 60 + 1), own % 60 * 1000),
+            parked: None,
             keeps_seconds: Some(3_600.0),
             keeps_bytes: None,
         });
@@ -421,4 +425,67 @@ fn a_reader_that_stops_is_noticed_within_minutes() {
     // Its file ended after 360 s.
     let expected = 360.0 + 3_600.0 - 600.0;
     assert!(eta.is_some_and(|eta| (eta - expected).abs() < 1.0), "{eta:?}");
+}
+
+#[test]
+fn what_a_parked_table_waits_for_does_not_move_on() {
+    let (files, begun) = four();
+    let at = |durable: &FilePosition, parked: Option<&FilePosition>, (growth, own)| {
+        let binlog = Binlog {
+            now: 1350.0,
+            files: &files,
+            begun: &begun,
+            read: None,
+            durable,
+            parked,
+            keeps_seconds: Some(400.0),
+            keeps_bytes: None,
+        };
+        eta(&binlog, Paces { growth, own })
+    };
+    let (oldest, second, newest) = (place("b.1", 0), place("b.2", 10), place("b.4", 500));
+    // All else is read as fast as it is written, and alone would never be purged.
+    assert_eq!(at(&newest, None, (10.0, 10.0)), None);
+    assert_eq!(at(&newest, Some(&second), (10.0, 10.0)), Some(250.0));
+    assert_eq!(at(&newest, Some(&newest), (10.0, 10.0)), Some(450.0));
+    // The durable position catches up; the parked table in the same file does not.
+    assert_eq!(at(&oldest, None, (5.0, 10.0)), None);
+    assert_eq!(at(&oldest, Some(&oldest), (5.0, 10.0)), Some(150.0));
+    // The durable position is what goes first.
+    assert_eq!(at(&oldest, Some(&second), (10.0, 0.0)), Some(150.0));
+    // It is gone already.
+    assert_eq!(at(&newest, Some(&place("b.0", 7)), (10.0, 10.0)), Some(0.0));
+}
+
+#[test]
+fn the_forecast_tells_of_a_parked_table_from_its_second_look_on() {
+    let (mut forecast, begun) = (Forecast::default(), BTreeMap::from([("b.1".to_owned(), 0)]));
+    let mut told = Vec::new();
+    // A file in 100 s; the reader is always at the end, and a table waits at the beginning of the second.
+    for second in (200..=300_u64).step_by(10) {
+        let mut files = list(&[("b.1", 1000), ("b.2", 1000)]);
+        files.push(("b.3".to_owned(), (second - 200) * 10));
+        let (durable, parked) = (place("b.3", (second - 200) * 10), place("b.2", 0));
+        told.push(forecast.of(&Binlog {
+            now: second as f64,
+            files: &files,
+            begun: &begun,
+            read: None,
+            durable: &durable,
+            parked: (second < 300).then_some(&parked),
+            keeps_seconds: Some(1_000.0),
+            keeps_bytes: None,
+        }));
+    }
+    let (first, rest) = told.split_first().expect("forecasts");
+    assert_eq!(*first, None);
+    let (read, waiting) = rest.split_last().expect("forecasts");
+    for (eta, now) in waiting.iter().zip((210..).step_by(10)) {
+        let expected = 200.0 + 1_000.0 - f64::from(now);
+        assert!(
+            eta.is_some_and(|eta| (eta - expected).abs() < 1.0),
+            "{eta:?} at {now}"
+        );
+    }
+    assert_eq!(*read, None, "it waits no longer");
 }
