@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use datahub_emulator::{Action, Rule};
+use datahub_emulator::{Action, CallKind, Rule, When};
 use harness::collector::Collector;
 use harness::servers::{Kind, Options};
 use harness::workload::Plan;
@@ -47,6 +47,37 @@ async fn told_not_to_look_in_the_topic_it_begins_where_it_is_told() {
     without_its_volume(&rig).await;
     let report = rig.verdict().await;
     assert!(report.lost >= 500 && report.repeated_same_id == 0, "{report}");
+}
+
+/// A start asks many questions: each has to be answered once, and not all of them one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_goes_on_with_the_questions_that_are_still_open() {
+    let mut rig = Rig::new(Kind::MariaDb, Options::default(), Plan::default(), 8).await;
+    rig.settings = rig
+        .settings
+        .env("RETRY_BACKOFF_MS", "20")
+        .env("RETRY_BACKOFF_MAX_MS", "100");
+    let mut collector = rig.start().await;
+    rig.workload.run(500, |_| {}).await.expect("the workload");
+    rig.caught_up(&mut collector).await;
+    collector.kill9().expect("a kill");
+    std::fs::remove_dir_all(rig.settings.data_dir()).expect("a volume to lose");
+    for call in [CallKind::Cursor, CallKind::Get] {
+        let mut every_fourth = Rule::on(
+            call,
+            Action::Error {
+                code: "InternalServerError".to_owned(),
+                status: None,
+                message: None,
+                when: When::Before,
+            },
+        );
+        every_fourth.matcher.every = Some(4);
+        rig.emulator.add_fault(every_fourth);
+    }
+    let mut collector = rig.start().await;
+    rig.exact(&mut collector).await;
+    assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
 
 #[expect(clippy::disallowed_methods, reason = "the service's clock, not the product's")]

@@ -13,13 +13,15 @@ use crate::delivery::PROBE_DELAY;
 use crate::delivery::resume::{Saved, decide};
 use crate::position::{Position, Watermark};
 use crate::record::{Key, Part, RecordId, Shard};
-use crate::retry::{Delays, Failure, until_ok};
+use crate::retry::{Delays, Disposition, Failure, until_ok};
 use crate::sink::{DataHub, Trace, seen_again};
 use crate::source::Resume;
 use crate::store::{Checkpoint, Store};
 
 /// Shards that are read at the same time.
 const AT_ONCE: usize = 8;
+/// What is said of a question that is asked again.
+const UNREAD: &str = "the topic's newest records cannot be read yet";
 
 /// What a run begins with.
 #[derive(Debug, Default)]
@@ -107,16 +109,13 @@ impl Memory {
             },
             topic_created_s: c.topic_created_s,
         });
-        let recalled = until_ok(
+        let topic = Reader {
+            datahub,
             delays,
-            || async {
-                let recalled = recall(datahub, created_s, saved.clone(), settle).await;
-                view.topic_check(recalled.as_ref().err().map(|failure| &failure.reason));
-                recalled
-            },
-            warn("the topic's newest records cannot be read yet"),
-        );
-        recalled.await
+            view: Some(view),
+        };
+        let recalled = || recall(&topic, created_s, saved.clone(), settle);
+        until_ok(delays, recalled, warn(UNREAD)).await
     }
 }
 
@@ -141,16 +140,16 @@ async fn brought(
 ) -> Result<HashSet<RecordId>, Failure> {
     // The service may still be at the last request of a process that was killed a moment ago.
     tokio::time::sleep(PROBE_DELAY).await;
-    let look = || async {
-        let shards = datahub.shards().await?;
-        stored(datahub, &shards, position).await
-    };
-    let found = until_ok(
+    let topic = Reader {
+        datahub,
         delays,
-        look,
-        warn("the topic's newest records cannot be read yet"),
-    )
-    .await?;
+        view: None,
+    };
+    let look = || async {
+        let shards = topic.shards().await?;
+        topic.stored(&shards, position).await
+    };
+    let found = until_ok(delays, look, warn(UNREAD)).await?;
     Ok(letters.intersection(&found).cloned().collect())
 }
 
@@ -161,26 +160,26 @@ fn warn(what: &'static str) -> impl FnMut(Failure, Duration) {
 }
 
 async fn recall(
-    datahub: &DataHub,
+    topic: &Reader<'_>,
     created_s: Option<u64>,
     saved: Option<Saved>,
     settle: Duration,
 ) -> Result<Memory, Failure> {
-    let shards = datahub.shards().await?;
+    let shards = topic.shards().await?;
     let is_known = |traces: &[Trace]| traces.iter().any(|trace| trace.present);
-    if saved.is_none() && !is_known(&traces(datahub, &shards).await?) {
+    if saved.is_none() && !is_known(&topic.traces(&shards).await?) {
         return Ok(Memory::default());
     }
     let with_history = saved.is_some();
     // The service may still be at the last requests of a process that was killed a moment ago.
     tokio::time::sleep(settle).await;
-    let traces = traces(datahub, &shards).await?;
+    let traces = topic.traces(&shards).await?;
     let is_known = is_known(&traces);
     let watermarks = traces.into_iter().filter_map(|trace| trace.watermark).collect();
     let Some(begin) = decide(saved, watermarks, is_known, created_s)? else {
         return Ok(Memory::default());
     };
-    let stored = stored(datahub, &shards, &begin.position).await?;
+    let stored = topic.stored(&shards, &begin.position).await?;
     tracing::info!(position = %begin.position, already_stored = stored.len(), "continuing where the topic and the checkpoint end");
     Ok(Memory {
         resume: Some(Resume {
@@ -192,31 +191,63 @@ async fn recall(
     })
 }
 
-/// Of every shard, sealed ones too: they hold what was delivered before a split or a merge.
-async fn traces(datahub: &DataHub, shards: &[Shard]) -> Result<Vec<Trace>, Failure> {
-    let mut traces = Vec::with_capacity(shards.len());
-    for some in shards.chunks(AT_ONCE) {
-        traces.extend(try_join_all(some.iter().map(|shard| datahub.trace(&shard.id))).await?);
-    }
-    Ok(traces)
+/// Reads a topic shard by shard, each as often as it takes: where one call in ten fails, all shards of a topic would
+/// hardly ever be read without a failure between them.
+struct Reader<'a> {
+    datahub: &'a DataHub,
+    delays: Delays,
+    view: Option<&'a View>,
 }
 
-async fn stored(
-    datahub: &DataHub,
-    shards: &[Shard],
-    position: &Position,
-) -> Result<HashSet<RecordId>, Failure> {
-    let (mut stored, mut repeated) = (HashSet::new(), 0);
-    for some in shards.chunks(AT_ONCE) {
-        let reads = some
-            .iter()
-            .map(|shard| datahub.stored_behind(&shard.id, position));
-        for id in try_join_all(reads).await?.into_iter().flatten() {
-            repeated += u64::from(!stored.insert(id));
-        }
+impl Reader<'_> {
+    async fn shards(&self) -> Result<Vec<Shard>, Failure> {
+        self.again(|| self.datahub.shards()).await
     }
-    seen_again(repeated);
-    Ok(stored)
+
+    /// Of every shard, sealed ones too: they hold what was delivered before a split or a merge.
+    async fn traces(&self, shards: &[Shard]) -> Result<Vec<Trace>, Failure> {
+        let mut traces = Vec::with_capacity(shards.len());
+        for some in shards.chunks(AT_ONCE) {
+            let reads = some
+                .iter()
+                .map(|shard| self.again(|| self.datahub.trace(&shard.id)));
+            traces.extend(try_join_all(reads).await?);
+        }
+        Ok(traces)
+    }
+
+    async fn stored(&self, shards: &[Shard], position: &Position) -> Result<HashSet<RecordId>, Failure> {
+        let (mut stored, mut repeated) = (HashSet::new(), 0);
+        for some in shards.chunks(AT_ONCE) {
+            let reads = some
+                .iter()
+                .map(|shard| self.again(|| self.datahub.stored_behind(&shard.id, position)));
+            for id in try_join_all(reads).await?.into_iter().flatten() {
+                repeated += u64::from(!stored.insert(id));
+            }
+        }
+        seen_again(repeated);
+        Ok(stored)
+    }
+
+    /// Asks until there is an answer, or one that says that the shards are others than those that were listed.
+    async fn again<T, F, Fut>(&self, ask: F) -> Result<T, Failure>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let once = || async {
+            let answer = ask().await;
+            if let Some(view) = self.view {
+                view.topic_check(answer.as_ref().err().map(|failure| &failure.reason));
+            }
+            match answer {
+                Err(failure) if matches!(failure.disposition, Disposition::Reroute) => Ok(Err(failure)),
+                answer => answer.map(Ok),
+            }
+        };
+        until_ok(self.delays, once, warn(UNREAD)).await?
+    }
 }
 
 #[cfg(test)]
