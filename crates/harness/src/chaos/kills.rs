@@ -74,8 +74,8 @@ async fn stage(terms: &Terms) -> Result<Stage> {
     stage.settings = stage
         .settings
         .env("START_POSITION", "earliest")
-        .env("RETRY_BACKOFF_MS", "20")
-        .env("RETRY_BACKOFF_MAX_MS", "500")
+        .env("RETRY_BACKOFF_MS", "10")
+        .env("RETRY_BACKOFF_MAX_MS", "50")
         .env("DATAHUB_TIMEOUT_SECONDS", "5");
     Ok(stage)
 }
