@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo need beyond Rust; what is already there is left alone.
 #
-#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [flink] [deny] [containers]
+#   scripts/install-test-deps.sh [build] [tools] [mariadb] [mysql] [seekdb] [sdk] [flink] [deny] [faketime] [containers]
 #                                                              (no argument: all but build and containers)
 #
 # build    C compiler, CA certificates, curl: what building and looking need    Debian packages
@@ -13,6 +13,7 @@
 # flink    Flink's jars from the package apache-flink-libraries; a JDK            $DEPS_DIR/flink, Debian packages
 # containers  what tests/docker/ needs beside the engine: debootstrap, jq, docker-compose 1.29, a Java compiler
 #          (Debian packages); Compose v2 and promtool, unpacked                  $DEPS_DIR
+# faketime libfaketime: a process with a clock of its own                       Debian package
 # deny     cargo-deny, which checks licences and sources of dependencies        $DEPS_DIR/tools
 #
 # Environment: DEPS_DIR (target/deps), MYSQLD (a MySQL server to use instead of the one from sid),
@@ -28,7 +29,7 @@ SEEKDB_VERSION=${SEEKDB_VERSION:-1.4.0.post1}
 FLINK_VERSION=${FLINK_VERSION:-1.20.1}
 DENY_VERSION=${DENY_VERSION:-0.20.2}
 items=("$@")
-[ ${#items[@]} -gt 0 ] || items=(tools mariadb mysql seekdb sdk flink deny)
+[ ${#items[@]} -gt 0 ] || items=(tools mariadb mysql seekdb sdk flink deny faketime)
 
 say() { printf '%-8s %-10s %s\n' "$1" "$2" "$3"; }
 fail() { printf 'install-test-deps.sh: %s\n' "$*" >&2; exit 1; }
@@ -194,6 +195,16 @@ install_deny() {
   say deny "$state" "$("$tool" --version)"
 }
 
+install_faketime() {
+  local state=found libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
+  if [ ! -e "${libraries[0]}" ]; then
+    apt_install libfaketime
+    libraries=(/usr/lib/*/faketime/libfaketimeMT.so.1)
+    state=installed
+  fi
+  say faketime "$state" "${libraries[0]}"
+}
+
 install_containers() {
   local wanted=() state=found
   has debootstrap || wanted+=(debootstrap)
@@ -226,7 +237,7 @@ exec 9>"$DEPS_DIR/.lock"
 flock 9
 for item in "${items[@]}"; do
   case $item in
-    build | tools | mariadb | mysql | seekdb | sdk | flink | deny | containers) "install_$item" ;;
-    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk flink deny containers" ;;
+    build | tools | mariadb | mysql | seekdb | sdk | flink | deny | faketime | containers) "install_$item" ;;
+    *) fail "unknown item \"$item\"; one of: build tools mariadb mysql seekdb sdk flink deny faketime containers" ;;
   esac
 done

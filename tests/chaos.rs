@@ -46,6 +46,7 @@ macro_rules! scenarios {
 scenarios! {
     i1_killed_while_the_service_misbehaves: "kill9-faults", 6 s, at most 6;
     i1_killed_at_any_call: "crash-points", 5 s, at most 24;
+    i1_killed_at_any_operation_on_a_file: "crash-points-files", 3 s, at most 8;
     i1_moved_without_anything_of_its_own: "filesystem-wiped", 4 s, at most 3;
     i7_cut_at_every_kind_of_event: "cut-at-events", 20 s, at most 12;
     i9_a_file_that_lacks_its_end_is_refused: "checkpoint-truncated", 3 s, at most 40;
@@ -59,5 +60,7 @@ scenarios! {
     i10_answers_in_drops: "slow-answers", 4 s, at most 20;
     i10_some_records_refused: "partial-failures", 4 s, at most 60;
     i10_a_put_that_comes_true_too_late: "late-apply", 4 s, at most 12;
+    i7_left_for_what_stands_for_an_hour: "outage-hour", 15 s, at most 1;
+    a_clock_that_jumps_changes_no_row: "clock-jump", 4 s, at most 3;
     a_slow_network_costs_time_alone: "slow-network", 4 s, at most 6;
 }

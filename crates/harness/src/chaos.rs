@@ -17,11 +17,14 @@ use crate::oracle::Report;
 use crate::servers::Kind;
 use crate::workload::Plan;
 
+mod clock;
+mod crash_files;
 mod crash_points;
 mod database;
 mod disk;
 mod kills;
 mod network;
+mod outage;
 mod service;
 mod topic;
 
@@ -166,14 +169,17 @@ const BOTH: &[Kind] = &[Kind::MySql, Kind::MariaDb];
 
 /// All scenarios, in the order in which they are run.
 pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    let groups: [&[Scenario]; 7] = [
+    let groups: [&[Scenario]; 10] = [
         kills::SCENARIOS,
         crash_points::SCENARIOS,
+        crash_files::SCENARIOS,
         database::SCENARIOS,
         network::SCENARIOS,
         service::SCENARIOS,
         topic::SCENARIOS,
         disk::SCENARIOS,
+        outage::SCENARIOS,
+        clock::SCENARIOS,
     ];
     groups.into_iter().flatten()
 }

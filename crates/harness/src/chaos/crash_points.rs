@@ -1,5 +1,6 @@
 //! kill -9 at every call of a run, once before the service did what the call asks for and once after.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,7 +33,7 @@ const BATCH: u64 = 10;
 /// Runs at the same time: each spends most of its time waiting.
 const AT_ONCE: usize = 8;
 /// Replication server ids begin here, one for each run.
-const FIRST_SERVER_ID: u64 = 10_000;
+pub(super) const FIRST_SERVER_ID: u64 = 10_000;
 
 /// Where a collector dies.
 #[derive(Clone, Copy, Debug)]
@@ -43,19 +44,63 @@ struct Point {
 }
 
 /// What all runs share.
-struct Binlog {
-    stage: Stage,
+pub(super) struct Binlog {
+    pub(super) stage: Stage,
+    pub(super) terms: Terms,
     rows: DatabaseRows,
-    terms: Terms,
+}
+
+/// What came of the points that were tried.
+#[derive(Default)]
+pub(super) struct Deaths {
+    /// Points that were tried.
+    pub(super) tried: u64,
+    /// Of these, runs that were over before they came to their point.
+    pub(super) beyond: u64,
+    /// What the oracle said of all others, in sums.
+    pub(super) total: Report,
+}
+
+/// Tries points for as long as the terms say, several at once, in an order from the seed; each run gets a replication
+/// server id of its own. `None` says that a run was over before it came to its point.
+pub(super) async fn each<P, R>(
+    terms: &Terms,
+    mut points: Vec<P>,
+    dies_at: impl Fn(P, u64) -> R,
+) -> Result<Deaths>
+where
+    P: Debug + Clone,
+    R: Future<Output = Result<Option<Report>>> + Send + 'static,
+{
+    terms.rng().shuffle(&mut points);
+    points.truncate(usize::try_from(terms.blows).unwrap_or(usize::MAX));
+    let until = Instant::now() + terms.time;
+    let (mut waiting, mut running) = (points.into_iter().zip(FIRST_SERVER_ID + 1..), JoinSet::new());
+    let mut deaths = Deaths::default();
+    loop {
+        while running.len() < AT_ONCE
+            && (deaths.tried == 0 || Instant::now() < until)
+            && let Some((point, server_id)) = waiting.next()
+        {
+            deaths.tried += 1;
+            let place = format!("at {point:?}");
+            let run = dies_at(point, server_id);
+            running.spawn(async move { run.await.context(place) });
+        }
+        let Some(ended) = running.join_next().await else {
+            return Ok(deaths);
+        };
+        match ended.context("a run panicked")?? {
+            Some(report) => add(&mut deaths.total, report),
+            None => deaths.beyond += 1,
+        }
+    }
 }
 
 async fn every_point(terms: Terms) -> Result<Outcome> {
     let stage = Stage::new(&terms.binary, terms.server, Options::default(), terms.plan(), 3).await?;
     stage.workload.run(CHANGES, |_| {}).await?;
-    let mut conn = stage.server.connect().await?;
-    let rows = DatabaseRows::read(&mut conn, SCHEMA).await?;
-    conn.disconnect().await.context("closing a connection")?;
-    let binlog = Arc::new(Binlog { stage, rows, terms });
+    let binlog = Arc::new(Binlog::of(stage, terms).await?);
 
     let (calls, puts) = binlog.undisturbed().await?;
     let mut points = Vec::new();
@@ -74,38 +119,27 @@ async fn every_point(terms: Terms) -> Result<Outcome> {
         }
     }
     let all = points.len();
-    binlog.terms.rng().shuffle(&mut points);
-    points.truncate(usize::try_from(binlog.terms.blows).unwrap_or(usize::MAX));
-
-    let until = Instant::now() + binlog.terms.time;
-    let (mut waiting, mut running) = (points.into_iter().zip(FIRST_SERVER_ID + 1..), JoinSet::new());
-    let (mut tried, mut beyond, mut total) = (0, 0, Report::default());
-    loop {
-        while running.len() < AT_ONCE
-            && (tried == 0 || Instant::now() < until)
-            && let Some((point, server_id)) = waiting.next()
-        {
-            tried += 1;
-            let binlog = Arc::clone(&binlog);
-            running.spawn(async move {
-                let ended = binlog.dies_at(point, server_id).await;
-                ended.with_context(|| format!("at {point:?}"))
-            });
-        }
-        let Some(ended) = running.join_next().await else {
-            break;
-        };
-        match ended.context("a run panicked")?? {
-            Some(report) => add(&mut total, report),
-            None => beyond += 1,
-        }
-    }
+    let deaths = each(&binlog.terms, points, |point, server_id| {
+        let binlog = Arc::clone(&binlog);
+        async move { binlog.dies_at(point, server_id).await }
+    })
+    .await?;
+    let Deaths { tried, beyond, total } = deaths;
     let note = format!("{tried} of {all} points ({calls} calls, {puts} of them puts), {beyond} not reached");
     Ok(Outcome::exact(tried - beyond, total, note))
 }
 
 impl Binlog {
-    async fn collector(&self, server_id: u64) -> Result<(Emulator, Settings)> {
+    /// All that the stage's workload has committed.
+    pub(super) async fn of(stage: Stage, terms: Terms) -> Result<Binlog> {
+        let mut conn = stage.server.connect().await?;
+        let rows = DatabaseRows::read(&mut conn, SCHEMA).await?;
+        conn.disconnect().await.context("closing a connection")?;
+        Ok(Binlog { stage, rows, terms })
+    }
+
+    /// A topic of its own, and the settings of a collector that relays the binlog to it from its beginning.
+    pub(super) async fn collector(&self, server_id: u64) -> Result<(Emulator, Settings)> {
         let emulator = stage::emulator(3).await?;
         let settings = stage::settings(
             &self.terms.binary,
@@ -168,7 +202,8 @@ impl Binlog {
         Ok(Some(report))
     }
 
-    async fn settled(&self, emulator: &Emulator, collector: &mut Collector) -> Result<Report> {
+    /// Waits until the collector is at the end of the binlog, and gives the verdict.
+    pub(super) async fn settled(&self, emulator: &Emulator, collector: &mut Collector) -> Result<Report> {
         stage::caught_up(&self.stage.server, collector).await?;
         collector.metrics().await?.conserved()?;
         check_topic(
