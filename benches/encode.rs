@@ -15,12 +15,16 @@ use cdc_collector::config::Envelope;
 use cdc_collector::encode::Encoder;
 use cdc_collector::record::{Batch, BatchId, Chunk};
 use cdc_collector::sink::wire::compress::{Format, Workspace};
-use cdc_collector::sink::wire::{Addressing, put_body};
+use cdc_collector::sink::wire::{Addressing, Writer, put_body};
 
 mod tables;
 
 use tables::{ROWS, Table, encoder, position};
 
+const WRITER: Writer<'_> = Writer {
+    group: "bench",
+    epoch: "7",
+};
 /// Rows that are cut and encoded.
 const TOTAL: u64 = 1_200_000;
 /// Bytes of a chunk, and so of a body here.
@@ -83,7 +87,7 @@ fn run(name: &str, mut table: Table) -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         let mut sizes = None;
         for _ in 0..bodies {
-            let body = put_body(workspace.room(), black_box(&batch), "bench", Addressing::ByShard);
+            let body = put_body(workspace.room(), black_box(&batch), WRITER, Addressing::ByShard);
             let body = workspace.compress(body.map_err(|failure| failure.to_string())?, format);
             sizes = body.encoding.map(|(_, raw)| (black_box(body.bytes).len(), raw));
         }
@@ -103,7 +107,7 @@ fn count(name: &str, mut table: Table) -> Result<(), Box<dyn Error>> {
     let info = allocation_counter::measure(|| {
         result = chunk(&mut table, &mut encoder).and_then(|chunk| {
             rows = chunk.records.len();
-            let body = put_body(Vec::new(), &batch(&chunk), "bench", Addressing::ByShard);
+            let body = put_body(Vec::new(), &batch(&chunk), WRITER, Addressing::ByShard);
             black_box(body.map_err(|failure| failure.to_string())?);
             Ok(())
         });

@@ -10,7 +10,9 @@
 
 mod check;
 mod describe;
+mod ending;
 mod fields;
+mod lease;
 mod letters;
 mod memory;
 mod outlook;
@@ -28,13 +30,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, LeaseKind};
 use crate::delivery;
 use crate::encode;
 use crate::http;
+use crate::pipeline::fence::Fence;
 use crate::pipeline::intake::{Beginning, CHANNEL_CHUNKS, Intake};
 use crate::pipeline::{Pipeline, Tick};
-use crate::retry::{Disposition, Failure};
+use crate::retry::Failure;
 use crate::sink::DataHub;
 use crate::source::{History, Learnt, Source, SourceStatus, parked};
 use crate::store::{Checkpoint, Store};
@@ -42,6 +45,8 @@ use crate::telemetry::Metrics;
 
 pub use check::{Report, check};
 pub use describe::{Description, Language, describe, sentence};
+use ending::{ended_by, log_halt};
+use lease::Keeper;
 pub use letters::{Letters, LettersReport, dead_letters};
 use prepare::{Prepared, prepare};
 pub use tables::{TablesCommand, tables};
@@ -61,6 +66,8 @@ pub enum ExitReason {
     Stopped,
     /// Halted with `EXIT_ON_HALT=true`.
     Halted,
+    /// Another collector of the group has taken over.
+    Superseded,
     /// One of our own tasks failed.
     Internal,
 }
@@ -89,6 +96,7 @@ fn wall_clock_ms() -> u64 {
 enum Ended {
     Intake(Result<(), Failure>),
     Pipeline(Result<(), Failure>),
+    Lease(Result<(), Failure>),
     Upkeep,
 }
 
@@ -105,7 +113,11 @@ pub async fn run(config: Config, metrics: Metrics) -> ExitReason {
     let mut signals = async || stop_signal(&mut terminate, &mut interrupt).await;
 
     let (source_status, source_watch) = watch::channel(SourceStatus::new(config.database.heartbeat));
-    let view = Arc::new(View::new(&config, source_watch));
+    let fence = match config.lease {
+        LeaseKind::Database => Fence::closed(),
+        LeaseKind::None => Fence::none(),
+    };
+    let view = Arc::new(View::new(&config, source_watch, fence.clone()));
     let exit_on_halt = config.exit_on_halt;
     let http_stop = CancellationToken::new();
     let http = match start_http(&config, &view, metrics.clone(), &http_stop, &mut signals).await {
@@ -114,7 +126,7 @@ pub async fn run(config: Config, metrics: Metrics) -> ExitReason {
         Err(()) => return ExitReason::Halted,
     };
 
-    let reason = match Parts::build(&config, &view, source_status) {
+    let reason = match Parts::build(&config, &view, source_status, fence) {
         Ok(parts) => relay(parts, &config, &view, metrics, &mut signals).await,
         Err(failure) => {
             view.halt(failure);
@@ -204,6 +216,10 @@ struct Parts {
     orders: mpsc::Sender<parked::Order>,
     store: Arc<Store>,
     checkpoint: Option<Checkpoint>,
+    fence: Fence,
+    keeper: Option<Keeper>,
+    /// The pipeline's sign of life, before it runs.
+    tick: Tick,
 }
 
 impl Parts {
@@ -211,6 +227,7 @@ impl Parts {
         config: &Config,
         view: &Arc<View>,
         source_status: watch::Sender<SourceStatus>,
+        fence: Fence,
     ) -> Result<Self, Failure> {
         let store = Store::open(&config.data_dir, &config.datahub.group)?;
         let store = Arc::new(store.with_letter_limit(config.delivery.dead_letter_bytes));
@@ -232,6 +249,7 @@ impl Parts {
             Arc::clone(&identity),
             driver_tick.clone(),
             system_time,
+            fence.clone(),
         );
         let (orders, taken) = mpsc::channel(1);
         let source = Source::new(
@@ -262,16 +280,19 @@ impl Parts {
         view.watch(
             watched,
             intake.waiting(),
-            [("intake", intake_tick), ("delivery", driver_tick)],
+            [("intake", intake_tick), ("delivery", driver_tick.clone())],
         );
         Ok(Self {
             intake,
             pipeline,
+            keeper: Keeper::new(config, &fence, &datahub),
             datahub,
             arrivals,
             orders,
             store,
             checkpoint,
+            fence,
+            tick: driver_tick,
         })
     }
 }
@@ -308,11 +329,15 @@ async fn relay(
         tokio::select! {
             () = signals() => break ExitReason::Stopped,
             ended = tasks.join_next() => match ended {
-                Some(Ok(Ended::Intake(Err(failure)) | Ended::Pipeline(Err(failure)))) => view.halt(failure),
+                Some(Ok(
+                    Ended::Intake(Err(failure)) | Ended::Pipeline(Err(failure)) | Ended::Lease(Err(failure)),
+                )) => view.halt(failure),
                 // The pipeline delivers what was read before the source halted, and ends.
                 Some(Ok(Ended::Pipeline(Ok(())))) if view.is_halted() => {}
                 // Nobody takes what it reads any more: why is for the other half to say, now or in a moment.
                 Some(Ok(Ended::Intake(Ok(())))) => {}
+                // There is none to be had, or the pipeline has ended and it is given back.
+                Some(Ok(Ended::Lease(Ok(())))) => {}
                 Some(Ok(Ended::Pipeline(Ok(())) | Ended::Upkeep)) | None => {
                     tracing::error!("a task ended before its time");
                     break ExitReason::Internal;
@@ -322,11 +347,15 @@ async fn relay(
                     break ExitReason::Internal;
                 }
             },
-            _ = halted.wait_for(Option::is_some), if config.exit_on_halt => break ExitReason::Halted,
+            Some(reason) = ended_by(&mut halted, config.exit_on_halt) => break reason,
         }
     };
     view.drain();
     stop.cancel();
+    if reason == ExitReason::Superseded {
+        // What is in memory is the other one's matter now.
+        return reason;
+    }
     let drained = async {
         while let Some(ended) = tasks.join_next().await {
             if let Err(e) = ended {
@@ -360,6 +389,9 @@ fn start_tasks(
         orders,
         store,
         checkpoint,
+        fence,
+        keeper,
+        tick,
     } = parts;
     let mut tasks = JoinSet::new();
     let (begin, beginning) = oneshot::channel();
@@ -370,10 +402,18 @@ fn start_tasks(
         token.run_until_cancelled(tables::obey(&asked, &orders)).await;
         Ended::Upkeep
     });
+    // The lease is held until the last record is acknowledged, not only until it is time to stop.
+    let released = CancellationToken::new();
+    let until = released.clone();
+    if let Some(keeper) = keeper {
+        tasks.spawn(async move { Ended::Lease(keeper.keep(until).await) });
+    }
     let (token, prepared, config) = (stop.clone(), Arc::clone(view), config.clone());
     tasks.spawn(async move {
+        let _releases = released.drop_guard();
         let ready = tokio::select! {
-            ready = prepare(&datahub, &config, &store, checkpoint, &prepared) => ready,
+            ready = prepare(&datahub, &config, &store, checkpoint, &prepared, &fence) => ready,
+            () = tick.keep_touched() => return Ended::Pipeline(Ok(())),
             () = token.cancelled() => return Ended::Pipeline(Ok(())),
         };
         let Prepared { topic, resume, known } = match ready {
@@ -401,15 +441,4 @@ fn start_tasks(
         }
     });
     tasks
-}
-
-/// Says why nothing goes on, once.
-fn log_halt(failure: &Failure) {
-    let (code, error) = (failure.reason.code, &failure.reason.message);
-    match &failure.disposition {
-        Disposition::Halt { remedy } => tracing::error!(code, %error, %remedy, "halted"),
-        Disposition::Retry { .. } | Disposition::Reroute | Disposition::Poison(_) => {
-            tracing::error!(code, %error, "halted");
-        }
-    }
 }

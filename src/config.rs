@@ -43,6 +43,8 @@ pub struct Config {
     pub logging: LoggingConfig,
     /// Where the checkpoint and dead letters live (`DATA_DIR`).
     pub data_dir: PathBuf,
+    /// What keeps all but one collector of a group from sending (`LEASE`).
+    pub lease: LeaseKind,
     /// How long a clean stop may take (`SHUTDOWN_TIMEOUT_SECONDS`, 25 s).
     pub shutdown_timeout: Duration,
     /// Whether a halt ends the process with exit code 1 (`EXIT_ON_HALT`).
@@ -57,6 +59,16 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         Raw::gather(sources).check()
     }
+}
+
+/// `LEASE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LeaseKind {
+    /// A lock on the source database.
+    #[default]
+    Database,
+    /// Nothing: whoever starts a second collector of a group has two.
+    None,
 }
 
 /// The source (`DATABASE_*`).
@@ -309,6 +321,8 @@ pub enum PoisonPolicy {
 pub struct MonitoringConfig {
     /// Where to listen (`MONITORING_ADDRESS`, `MONITORING_PORT`).
     pub listen: SocketAddr,
+    /// Whether a collector that stands by counts as ready (`READY_WHEN_STANDBY`).
+    pub ready_when_standby: bool,
     /// Age of the oldest unacknowledged record from which the collector is not ready
     /// (`READY_MAX_UNACKED_SECONDS`).
     pub max_unacked: Duration,

@@ -30,6 +30,7 @@ mod replay;
 pub mod resume;
 mod routing;
 mod snapshot;
+pub mod tenure;
 
 use checkpoint::Checkpoint;
 use lane::{Lane, Limits, Stage};

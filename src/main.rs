@@ -16,6 +16,8 @@ use clap::Parser as _;
 const FAILED: u8 = 1;
 /// EX_SOFTWARE of sysexits.h: a bug.
 const INTERNAL: u8 = 70;
+/// EX_TEMPFAIL of sysexits.h: another collector of the group has taken over; started again, this one stands by.
+const SUPERSEDED: u8 = 75;
 /// EX_CONFIG of sysexits.h: the configuration has to be changed first.
 const CONFIG: u8 = 78;
 
@@ -67,6 +69,7 @@ fn run(loaded: Loaded) -> ExitCode {
     match reason {
         ExitReason::Stopped => ExitCode::SUCCESS,
         ExitReason::Halted => ExitCode::from(FAILED),
+        ExitReason::Superseded => ExitCode::from(SUPERSEDED),
         ExitReason::Internal => ExitCode::from(INTERNAL),
     }
 }

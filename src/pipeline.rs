@@ -4,6 +4,7 @@
 //! counted on different sides and published as a metric. It decides nothing: every choice is an effect that the
 //! core asked for, every answer goes back to it.
 
+pub mod fence;
 mod gauges;
 pub mod intake;
 mod letters;
@@ -29,6 +30,7 @@ use crate::sink::{Clock, DataHub};
 use crate::source::History;
 use crate::store::{Store, stamp};
 
+use fence::Fence;
 use gauges::Gauges;
 use intake::Arrival;
 use letters::{Desk, Done};
@@ -102,6 +104,8 @@ pub struct Known {
     pub fences: HashMap<Key, u64>,
     /// Which topic this is: when it was created, seconds since 1970.
     pub topic_created_s: Option<u64>,
+    /// The epoch of this run.
+    pub epoch: u64,
 }
 
 /// The driver and all it holds.
@@ -112,6 +116,7 @@ pub struct Pipeline<S> {
     /// Set by the intake before its first chunk: whose positions these are.
     identity: Arc<OnceLock<ServerIdentity>>,
     topic_created_s: Option<u64>,
+    epoch: u64,
     /// What is known of the tables and not on disk yet. Written in front of the next checkpoint: one that passes a
     /// row must never be there without the definition that the row was read with.
     learnt: Option<Arc<History>>,
@@ -125,6 +130,7 @@ pub struct Pipeline<S> {
     gauges: Gauges,
     tick: Tick,
     clock: Clock,
+    fence: Fence,
     desk: Desk,
 }
 
@@ -137,6 +143,7 @@ impl<S: Sink> Pipeline<S> {
         identity: Arc<OnceLock<ServerIdentity>>,
         tick: Tick,
         clock: Clock,
+        fence: Fence,
     ) -> (Self, watch::Receiver<PipelineStatus>) {
         let gauges = Gauges::new(settings.budget_bytes);
         let core = Core::new(settings);
@@ -155,6 +162,7 @@ impl<S: Sink> Pipeline<S> {
             store,
             identity,
             topic_created_s: None,
+            epoch: 0,
             learnt: None,
             running: FuturesUnordered::new(),
             puts: CallHealth::default(),
@@ -165,6 +173,7 @@ impl<S: Sink> Pipeline<S> {
             gauges,
             tick,
             clock,
+            fence,
             desk: Desk::default(),
         };
         (pipeline, watched)
@@ -177,6 +186,7 @@ impl<S: Sink> Pipeline<S> {
         self.core.handle_stored(known.stored);
         self.core.handle_fences(known.fences);
         self.topic_created_s = known.topic_created_s;
+        self.epoch = known.epoch;
         let mut open = true;
         loop {
             while let Some(effect) = self.core.poll_effect() {
@@ -238,8 +248,9 @@ impl<S: Sink> Pipeline<S> {
         let answer: BoxFuture<'static, Answer> = match effect {
             Effect::Send(batch) => {
                 self.puts.oldest_running.get_or_insert(started);
+                let fence = self.fence.clone();
                 Box::pin(async move {
-                    let outcome = sink.put(&batch).await;
+                    let (outcome, took) = fence.put(&*sink, &batch).await;
                     let bytes = batch.records.iter().map(|r| r.payload.len()).sum();
                     let (id, rows) = (batch.id, batch.records.len());
                     Answer::Put {
@@ -247,7 +258,7 @@ impl<S: Sink> Pipeline<S> {
                         outcome,
                         rows,
                         bytes,
-                        took: started.elapsed(),
+                        took,
                     }
                 })
             }
@@ -266,12 +277,12 @@ impl<S: Sink> Pipeline<S> {
             }
             Effect::Persist(position) => {
                 let (checkpoint, learnt) = (position.clone(), self.learnt.clone());
-                let (noted, created_s) = (learnt.clone(), self.topic_created_s);
+                let (noted, created_s, epoch) = (learnt.clone(), self.topic_created_s, self.epoch);
                 let written = self.on_disk(move |store, identity| {
                     if let Some(history) = noted {
                         store.write_schemas(identity, &*history)?;
                     }
-                    store.write_checkpoint(identity, &checkpoint, created_s)
+                    store.write_checkpoint(identity, &checkpoint, created_s, epoch)
                 });
                 Box::pin(async move {
                     Answer::Persisted {

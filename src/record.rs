@@ -33,6 +33,11 @@ pub const ATTRIBUTE_ID: &str = "cdc.id";
 pub const ATTRIBUTE_WATERMARK: &str = "cdc.wm";
 /// Attribute that names the collector's group, so that several groups can share a topic.
 pub const ATTRIBUTE_GROUP: &str = "cdc.group";
+/// Attribute that says in which run of the group's collectors a record was sent: a decimal number.
+///
+/// Higher than that of every earlier run whose records were found at the start. Behind a higher one in its shard it comes
+/// from a collector that was replaced.
+pub const ATTRIBUTE_EPOCH: &str = "cdc.epoch";
 /// Attribute of a record that comes behind others which follow it in the binlog: a dead letter that was sent again, or a
 /// row that waited for that or because its table was parked. Its value says which.
 pub const ATTRIBUTE_LATE: &str = "cdc.late";

@@ -8,6 +8,7 @@
 
 mod call;
 mod control;
+pub mod epoch;
 pub mod lookback;
 mod memory;
 pub mod outcome;
@@ -15,17 +16,18 @@ pub mod sign;
 mod tail;
 pub mod wire;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use reqwest::Method;
 
 pub use call::Clock;
 use call::{Answer, Call, Client, Content};
+use epoch::Epoch;
 use lookback::Lengths;
 pub use memory::Trace;
 pub use tail::seen_again;
-use wire::Addressing;
 use wire::compress::{Body, Format, Workspace};
+use wire::{Addressing, Writer};
 
 use crate::config::{Compression, DatahubConfig};
 use crate::record::{Batch, Outcome, ShardId};
@@ -43,6 +45,7 @@ pub struct DataHub {
     project: String,
     topic: String,
     group: String,
+    epoch: OnceLock<Epoch>,
     shards: u16,
     lifecycle_days: u8,
     /// Whether a refused compression may be given up.
@@ -94,6 +97,7 @@ impl DataHub {
             project: config.project.clone(),
             topic: config.topic.clone(),
             group: config.group.clone(),
+            epoch: OnceLock::new(),
             shards: config.shards,
             lifecycle_days: config.lifecycle_days,
             may_unpack: config.compression == Compression::Auto,
@@ -114,6 +118,11 @@ impl DataHub {
         self.lengths().sends(batch);
         let outcome = self.put_in_some_form(batch).await;
         self.lengths().answered(batch, &outcome);
+        if outcome == Outcome::Acknowledged
+            && let Some(epoch) = self.epoch.get()
+        {
+            epoch.is_in_the_topic();
+        }
         outcome
     }
 
@@ -188,13 +197,22 @@ impl DataHub {
     async fn body(&self, batch: &Batch, form: Form) -> Result<Body, Failure> {
         let mut workspace = self.workspaces().pop().unwrap_or_default();
         let bytes: usize = batch.records.iter().map(|r| r.payload.len()).sum();
+        let epoch = self.epoch_text();
         let body = if bytes <= INLINE_BYTES {
-            make_body(&mut workspace, batch, &self.group, form)
+            let writer = Writer {
+                group: &self.group,
+                epoch: &epoch,
+            };
+            make_body(&mut workspace, batch, writer, form)
         } else {
             // Cheap: the payloads are shared.
             let (batch, group) = (batch.clone(), self.group.clone());
             let work = tokio::task::spawn_blocking(move || {
-                let body = make_body(&mut workspace, &batch, &group, form);
+                let writer = Writer {
+                    group: &group,
+                    epoch: &epoch,
+                };
+                let body = make_body(&mut workspace, &batch, writer, form);
                 (workspace, body)
             });
             match work.await {
@@ -232,8 +250,13 @@ impl DataHub {
     }
 }
 
-fn make_body(workspace: &mut Workspace, batch: &Batch, group: &str, form: Form) -> Result<Body, Failure> {
-    let raw = wire::put_body(workspace.room(), batch, group, form.addressing)?;
+fn make_body(
+    workspace: &mut Workspace,
+    batch: &Batch,
+    writer: Writer<'_>,
+    form: Form,
+) -> Result<Body, Failure> {
+    let raw = wire::put_body(workspace.room(), batch, writer, form.addressing)?;
     Ok(workspace.compress(raw, form.format))
 }
 

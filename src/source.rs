@@ -16,6 +16,7 @@ pub mod feed;
 pub mod fingerprint;
 pub mod forecast;
 pub mod intake;
+pub mod lease;
 pub mod lost;
 pub mod opening;
 pub mod parked;

@@ -48,6 +48,9 @@ pub struct Checkpoint {
     /// When that topic was created, seconds since 1970, if the service said so.
     #[serde(default)]
     pub topic_created_s: Option<u64>,
+    /// The epoch of the run that wrote it; 0 in files of versions that had none.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// What was learnt of the tables, and the server that its places belong to.
@@ -145,12 +148,14 @@ impl Store {
         identity: &ServerIdentity,
         position: &Position,
         topic_created_s: Option<u64>,
+        epoch: u64,
     ) -> Result<(), Failure> {
         let checkpoint = Checkpoint {
             group: self.group.clone(),
             identity: identity.clone(),
             position: position.clone(),
             topic_created_s,
+            epoch,
         };
         CHECKPOINT
             .write(&self.dir, &self.checkpoint, &checkpoint)
@@ -221,6 +226,21 @@ impl Store {
             Failure::retry(
                 "schema_history_write",
                 format!("the tables' definitions {path} cannot be written: {e}"),
+            )
+        })
+    }
+
+    /// Forgets what was learnt of the tables: it ends before the position that the next checkpoint will have. Blocks on the
+    /// disk.
+    ///
+    /// # Errors
+    /// Retryable, code `schema_history_write`: it may still be in place.
+    pub fn remove_schemas(&self) -> Result<(), Failure> {
+        document::remove(&self.dir, &self.schemas).map_err(|e| {
+            let path = self.schemas.display();
+            Failure::retry(
+                "schema_history_write",
+                format!("the tables' definitions {path} cannot be removed: {e}"),
             )
         })
     }

@@ -5,7 +5,7 @@
 use cdc_collector::change::Operation;
 use cdc_collector::config::Envelope;
 use cdc_collector::record::{Batch, BatchId};
-use cdc_collector::sink::wire::{Addressing, put_body};
+use cdc_collector::sink::wire::{Addressing, Writer, put_body};
 
 #[path = "../benches/tables.rs"]
 mod tables;
@@ -35,7 +35,11 @@ fn allocations(table: &mut Table, operation: Operation, envelope: Envelope) -> u
             records: chunk.records.iter().take(500).cloned().collect(),
             watermark: None,
         };
-        put_body(Vec::new(), &batch, "test", Addressing::ByShard).expect("a body");
+        let writer = Writer {
+            group: "test",
+            epoch: "7",
+        };
+        put_body(Vec::new(), &batch, writer, Addressing::ByShard).expect("a body");
     };
     relay();
     allocation_counter::measure(relay).count_total

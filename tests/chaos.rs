@@ -53,6 +53,7 @@ scenarios! {
     i9_a_full_disk_stops_no_record: "disk-full", 4 s, at most 3;
     i4_shards_change_and_the_collector_dies: "split-merge", 4 s, at most 12;
     i2_what_was_read_may_be_purged: "binlog-purged", 10 s, at most 3;
+    a_standby_takes_over: "standby", 4 s, at most 3;
     a_second_collector_is_refused_or_told_apart: "two-collectors", 2 s, at most 1;
     a_topic_made_anew_stops_the_relay: "topic-recreated", 2 s, at most 2;
     rotated_secrets_are_found: "credentials-rotated", 12 s, at most 2;

@@ -47,6 +47,8 @@ mod shutdown;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod standby;
+#[cfg(test)]
 mod tuple;
 #[cfg(test)]
 mod types;

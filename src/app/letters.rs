@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::memory::Memory;
 use super::{settings, system_time, wall_clock};
 use crate::config::Config;
+use crate::pipeline::fence::Fence;
 use crate::pipeline::{Known, Pipeline, PipelineStatus, Tick};
 use crate::record::letter::{Action, Report, Request, Selection};
 use crate::retry::{Failure, Reason};
@@ -283,6 +284,8 @@ async fn alone(config: &Config, desk: &Desk, store: Store, request: &Request) ->
         return Ok(Report::default());
     }
     desk.ask(request)?;
+    // That of the run before: it was this directory's, and is gone.
+    datahub.begin_epoch(memory.epoch, false);
     let (pipeline, mut status) = Pipeline::new(
         settings(config),
         datahub,
@@ -290,6 +293,7 @@ async fn alone(config: &Config, desk: &Desk, store: Store, request: &Request) ->
         Arc::new(OnceLock::new()),
         Tick::default(),
         system_time,
+        Fence::none(),
     );
     // Nothing ever arrives: there is no source.
     let (open, arrivals) = mpsc::channel(1);

@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use super::view::View;
 use crate::delivery::PROBE_DELAY;
 use crate::delivery::resume::{Saved, decide};
+use crate::pipeline::fence::Fence;
 use crate::position::{Position, Watermark};
 use crate::record::{Key, Part, RecordId, Shard};
 use crate::retry::{Delays, Disposition, Failure, until_ok};
@@ -30,18 +31,24 @@ pub(super) struct Memory {
     pub(super) resume: Option<Resume>,
     /// Records behind that point which need not be sent.
     pub(super) stored: HashSet<RecordId>,
+    /// The highest epoch of the group that is known.
+    pub(super) epoch: u64,
+    /// The tenure in which it was read.
+    pub(super) tenure: u64,
 }
 
 impl Memory {
     /// What the checkpoint alone says.
     pub(super) fn of_file(checkpoint: Option<Checkpoint>) -> Self {
         Self {
+            epoch: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch),
             resume: checkpoint.map(|c| Resume {
                 identity: c.identity,
                 position: c.position,
                 with_history: true,
             }),
             stored: HashSet::new(),
+            tenure: 0,
         }
     }
 
@@ -90,7 +97,8 @@ impl Memory {
         Ok(fences)
     }
 
-    /// What the topic and the checkpoint say together. Asks as long as it takes.
+    /// What the topic and the checkpoint say together. Asks as long as it takes. Where a collector may be left that wrote
+    /// what is found, it waits until that one has certainly stopped.
     ///
     /// # Errors
     /// What only a person can end: the two contradict each other, or the topic may not be read.
@@ -98,7 +106,7 @@ impl Memory {
         datahub: &DataHub,
         created_s: Option<u64>,
         checkpoint: Option<Checkpoint>,
-        settle: Duration,
+        fence: &Fence,
         delays: Delays,
         view: &View,
     ) -> Result<Self, Failure> {
@@ -108,13 +116,14 @@ impl Memory {
                 server: c.identity,
             },
             topic_created_s: c.topic_created_s,
+            epoch: c.epoch,
         });
         let topic = Reader {
             datahub,
             delays,
             view: Some(view),
         };
-        let recalled = || recall(&topic, created_s, saved.clone(), settle);
+        let recalled = || recall(&topic, created_s, saved.clone(), fence);
         until_ok(delays, recalled, warn(UNREAD)).await
     }
 }
@@ -163,22 +172,50 @@ async fn recall(
     topic: &Reader<'_>,
     created_s: Option<u64>,
     saved: Option<Saved>,
-    settle: Duration,
+    fence: &Fence,
 ) -> Result<Memory, Failure> {
     let shards = topic.shards().await?;
     let is_known = |traces: &[Trace]| traces.iter().any(|trace| trace.present);
-    if saved.is_none() && !is_known(&topic.traces(&shards).await?) {
-        return Ok(Memory::default());
+    let newest = |traces: &[Trace]| traces.iter().map(|trace| trace.epoch).max().unwrap_or_default();
+    let own = saved.as_ref().map(|saved| saved.epoch);
+    // After a takeover the wait is over that the next lines are about.
+    if !fence.lease().is_cleared() || own.is_none() {
+        let first = topic.traces(&shards).await?;
+        // What the checkpoint's run wrote, or an earlier one, is of a process that is gone: this directory was its own.
+        let foreign = match own {
+            Some(own) => newest(&first) > own,
+            None => is_known(&first),
+        };
+        if !foreign {
+            fence.vouch();
+        }
+        let tenure = fence.cleared().await;
+        if own.is_none() && !foreign {
+            return Ok(Memory {
+                tenure,
+                ..Memory::default()
+            });
+        }
     }
-    let with_history = saved.is_some();
-    // The service may still be at the last requests of a process that was killed a moment ago.
-    tokio::time::sleep(settle).await;
+    let tenure = fence.cleared().await;
+    // The service may still be at the last requests of a process that was killed a moment ago; after a takeover it was long
+    // ago.
+    if !fence.lease().is_settled() {
+        tokio::time::sleep(PROBE_DELAY).await;
+    }
     let traces = topic.traces(&shards).await?;
-    let is_known = is_known(&traces);
+    let (is_known, newest) = (is_known(&traces), newest(&traces));
     let watermarks = traces.into_iter().filter_map(|trace| trace.watermark).collect();
-    let Some(begin) = decide(saved, watermarks, is_known, created_s)? else {
-        return Ok(Memory::default());
+    let epoch = own.unwrap_or_default().max(newest);
+    let checkpoint = saved.as_ref().map(|saved| saved.watermark.clone());
+    let Some(begin) = decide(saved, watermarks, is_known, created_s, newest)? else {
+        return Ok(Memory {
+            epoch,
+            tenure,
+            ..Memory::default()
+        });
     };
+    let with_history = checkpoint.as_ref() == Some(&begin);
     let stored = topic.stored(&shards, &begin.position).await?;
     tracing::info!(position = %begin.position, already_stored = stored.len(), "continuing where the topic and the checkpoint end");
     Ok(Memory {
@@ -188,6 +225,8 @@ async fn recall(
             with_history,
         }),
         stored,
+        epoch,
+        tenure,
     })
 }
 

@@ -1,17 +1,20 @@
 //! Before anything is read: what the topic is, what records are made for, and what an earlier run brought there.
 
+use metrics::gauge;
+
 use super::memory::Memory;
 use super::view::View;
 use super::{fields, topic};
-use crate::config::Config;
-use crate::delivery;
+use crate::config::{Config, LeaseKind};
 use crate::encode::Topic;
 use crate::pipeline::Known;
+use crate::pipeline::fence::Fence;
 use crate::record::TopicSchema;
 use crate::retry::Failure;
 use crate::sink::DataHub;
 use crate::source::Resume;
 use crate::store::{Checkpoint, Store};
+use crate::telemetry::metric;
 
 /// What has to be known of the topic before anything is read.
 pub(super) struct Prepared {
@@ -29,8 +32,13 @@ pub(super) async fn prepare(
     store: &Store,
     checkpoint: Option<Checkpoint>,
     view: &View,
+    fence: &Fence,
 ) -> Result<Prepared, Failure> {
     let delays = config.delivery.delays;
+    // Nothing of the topic is read while another collector is at work, nor while it may be.
+    if !fence.held().await {
+        fence.cleared().await;
+    }
     let found = topic::prepare(datahub, &config.datahub, delays, view).await?;
     let topic = match found.schema {
         TopicSchema::Blob => Topic::Blob,
@@ -41,23 +49,45 @@ pub(super) async fn prepare(
         }
     };
     let created_s = found.created_s;
-    let mut memory = if config.datahub.resume_from_topic {
-        Memory::of_topic(
-            datahub,
-            created_s,
-            checkpoint,
-            delivery::PROBE_DELAY,
-            delays,
-            view,
-        )
-        .await?
-    } else {
-        Memory::of_file(checkpoint)
+    let (memory, fences) = loop {
+        let mut memory = if config.datahub.resume_from_topic {
+            Memory::of_topic(datahub, created_s, checkpoint.clone(), fence, delays, view).await?
+        } else {
+            fence.vouch();
+            let tenure = fence.cleared().await;
+            Memory {
+                tenure,
+                ..Memory::of_file(checkpoint.clone())
+            }
+        };
+        let fences = memory
+            .add_dead_letters(datahub, store, config.datahub.resume_from_topic, delays)
+            .await?;
+        if memory.tenure == fence.tenure() {
+            break (memory, fences);
+        }
+        tracing::warn!(
+            code = "lease_lost",
+            "the lease was lost while the topic was read; it is read again"
+        );
     };
-    let fences = memory
-        .add_dead_letters(datahub, store, config.datahub.resume_from_topic, delays)
-        .await?;
-    let Memory { resume, stored } = memory;
+    let Memory {
+        resume,
+        stored,
+        epoch: found,
+        tenure: _,
+    } = memory;
+    let epoch = found.saturating_add(1);
+    datahub.begin_epoch(
+        epoch,
+        config.lease == LeaseKind::Database && config.datahub.resume_from_topic,
+    );
+    gauge!(metric::EPOCH).set(epoch as f64);
+    if let Some(resume) = &resume
+        && let Err(failure) = note(store, resume, created_s, epoch)
+    {
+        tracing::warn!(code = failure.reason.code, error = %failure.reason.message, "the epoch cannot be written down yet");
+    }
     Ok(Prepared {
         topic,
         resume,
@@ -65,6 +95,16 @@ pub(super) async fn prepare(
             stored,
             fences,
             topic_created_s: created_s,
+            epoch,
         },
     })
+}
+
+/// Writes the epoch down before anything is sent in it, so that the next start knows that the records are of this directory's
+/// collector, which is gone then. What is known of the tables stays only where it reaches as far as the position.
+fn note(store: &Store, resume: &Resume, created_s: Option<u64>, epoch: u64) -> Result<(), Failure> {
+    if !resume.with_history {
+        store.remove_schemas()?;
+    }
+    store.write_checkpoint(&resume.identity, &resume.position, created_s, epoch)
 }

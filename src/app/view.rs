@@ -3,6 +3,7 @@
 //! Reading takes no lock that a task holds while it works: watch channels are replaced as a whole, ticks are
 //! atomics.
 
+mod lease;
 mod letters;
 mod schema;
 
@@ -24,6 +25,7 @@ use crate::http::status::{
     Build, Component, Components, DatahubComponent, LastError, PositionStatus, ShardStatus, Status,
 };
 use crate::http::{Facts, SourceState as Link, State, Verdict};
+use crate::pipeline::fence::Fence;
 use crate::pipeline::{CallHealth, PipelineStatus, Tick};
 use crate::retry::{Failure, Reason};
 use crate::source::{SourceState, SourceStatus};
@@ -48,6 +50,8 @@ pub(super) struct View {
     alarm_attempts: u32,
     max_unacked: Duration,
     liveness_stall: Duration,
+    ready_when_standby: bool,
+    fence: Fence,
     outlook: Outlook,
     source: watch::Receiver<SourceStatus>,
     delivery: OnceLock<Delivery>,
@@ -60,7 +64,7 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn new(config: &Config, source: watch::Receiver<SourceStatus>) -> Self {
+    pub(super) fn new(config: &Config, source: watch::Receiver<SourceStatus>, fence: Fence) -> Self {
         Self {
             start: Instant::now(),
             topic: format!("{}/{}", config.datahub.project, config.datahub.topic),
@@ -68,6 +72,8 @@ impl View {
             alarm_attempts: config.delivery.alarm_attempts,
             max_unacked: config.monitoring.max_unacked,
             liveness_stall: config.monitoring.liveness_stall,
+            ready_when_standby: config.monitoring.ready_when_standby,
+            fence,
             outlook: Outlook::new(config.monitoring.purge_warn),
             source,
             delivery: OnceLock::new(),
@@ -160,6 +166,7 @@ impl View {
         gauge!(metric::ALARM).set(f64::from(u8::from(
             alarm || status.verdict.status == State::Halted || !self.source.borrow().parked.is_empty(),
         )));
+        gauge!(metric::LEASE_HELD).set(f64::from(u8::from(self.fence.is_open())));
         gauge!(metric::SOURCE_LAG_SECONDS).set(status.lag.source_seconds.unwrap_or(0.0));
         if let Some(bytes) = status.lag.behind_bytes {
             gauge!(metric::SOURCE_BEHIND_BYTES).set(bytes as f64);
@@ -194,7 +201,7 @@ impl View {
             .get()
             .is_some_and(|d| d.waiting.load(Ordering::Relaxed));
         let (link, source_failure) = match &source.state {
-            SourceState::Starting => (Link::Waiting, None),
+            SourceState::Starting => lease::link(&self.fence).unwrap_or((Link::Waiting, None)),
             SourceState::Connecting => (
                 Link::Connecting {
                     since: self.moment(source.since),
@@ -228,6 +235,8 @@ impl View {
                 source.last_received.map(|at| self.moment(at))
             },
             heartbeat: self.heartbeat,
+            ready_when_standby: self.ready_when_standby,
+            fenced_since: lease::fenced_since(&self.fence, self.start),
             // Ready is a promise: from here on nothing is missed. It holds once the start is on disk.
             position_resolved: delivery.is_some_and(|d| d.core.persisted_at.is_some()),
             datahub_failing_since: calls
@@ -310,6 +319,7 @@ impl View {
             },
             checkpoint: delivery.map(checkpoint).unwrap_or_default(),
             dead_letters: delivery.map(letters::component).unwrap_or_default(),
+            lease: lease::component(&self.fence),
         }
     }
 }

@@ -15,9 +15,9 @@ use super::options::{self, Refusal};
 use super::problem::Problems;
 use super::reader::Reader;
 use super::{
-    Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Emits, Envelope, LogFormat,
-    LoggingConfig, MonitoringConfig, PoisonPolicy, PositionLost, RecordsConfig, SchemaPolicy, Secret,
-    StartPosition, TlsConfig, TlsMode, TupleNames, TypePolicy,
+    Compression, Config, DatabaseConfig, DatahubConfig, DeliveryConfig, Emits, Envelope, LeaseKind,
+    LogFormat, LoggingConfig, MonitoringConfig, PoisonPolicy, PositionLost, RecordsConfig, SchemaPolicy,
+    Secret, StartPosition, TlsConfig, TlsMode, TupleNames, TypePolicy,
 };
 use crate::retry::Delays;
 
@@ -87,6 +87,10 @@ impl Reader<'_> {
             monitoring: self.monitoring(),
             logging: self.logging(),
             data_dir: PathBuf::from(self.text("process.data_dir")),
+            lease: match self.number("process.lease") {
+                0 => LeaseKind::Database,
+                _ => LeaseKind::None,
+            },
             shutdown_timeout: self.seconds("process.shutdown_timeout_seconds"),
             exit_on_halt: self.number("process.exit_on_halt") == 1,
         };
@@ -366,6 +370,7 @@ impl Reader<'_> {
         }
         MonitoringConfig {
             listen: SocketAddr::new(address, port),
+            ready_when_standby: self.number("monitoring.ready_when_standby") == 1,
             max_unacked,
             purge_warn: self.seconds("monitoring.purge_warn_seconds"),
             liveness_stall: self.seconds("monitoring.liveness_stall_seconds"),

@@ -164,6 +164,7 @@ pub const OPTIONS: &[Opt] = &[
 
     opt!("monitoring.port", "MONITORING_PORT", "8080", Kind::Number(1, 65_535), "Port of the health and metrics endpoints."),
     opt!("monitoring.address", "MONITORING_ADDRESS", "0.0.0.0", Kind::Text, "Address that they listen on."),
+    opt!("monitoring.ready_when_standby", "READY_WHEN_STANDBY", "false", Kind::Flag, "Let /health/ready answer 200 while another collector of the group is at work and this one stands by."),
     opt!("monitoring.ready_max_unacked_seconds", "READY_MAX_UNACKED_SECONDS", "30", Kind::Seconds(5, 3_600), "Age of the oldest unacknowledged record from which the collector is not ready."),
     opt!("monitoring.purge_warn_seconds", "PURGE_WARN_SECONDS", "3600", Kind::Seconds(0, 2_592_000), "Time until the database purges binlog that is still needed below which there is a warning; 0 for never."),
     opt!("monitoring.liveness_stall_seconds", "LIVENESS_STALL_SECONDS", "120", Kind::Seconds(10, 3_600), "Silence of an internal loop from which the collector is not alive."),
@@ -173,6 +174,7 @@ pub const OPTIONS: &[Opt] = &[
     opt!("logging.dir", "LOG_DIR", unset, Kind::Path, "Directory of daily log files, beside standard output; none if unset."),
 
     opt!("process.data_dir", "DATA_DIR", "./data", Kind::Path, "Directory of the checkpoint, the tables' definitions and the dead letters."),
+    opt!("process.lease", "LEASE", "database", Kind::Choice(&["database", "none"]), "What keeps all but one collector of a group from sending: a lock on the database, or nothing."),
     opt!("process.shutdown_timeout_seconds", "SHUTDOWN_TIMEOUT_SECONDS", "25", Kind::Seconds(1, 600), "Longest time that a clean stop may take."),
     opt!("process.exit_on_halt", "EXIT_ON_HALT", "false", Kind::Flag, "End the process with exit code 1 when only a person can help, instead of staying up and not ready."),
     opt!("process.extra_java_opts", "EXTRA_JAVA_OPTS", unset, Kind::Text, "Accepted and ignored: there is no JVM."),

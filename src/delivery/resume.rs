@@ -2,7 +2,8 @@
 //!
 //! Both are lower bounds of what the topic holds. The checkpoint goes first even where the topic is further: what is kept
 //! beside it, the definitions of tables, reaches as far as it does and no further. Without a checkpoint the latest
-//! watermark counts. Where they cannot be compared, where the topic is not the one that the checkpoint speaks of, or
+//! watermark counts, and so it does where the topic has records of a later epoch than the checkpoint's: then another
+//! collector of the group was at work since, perhaps for days, and the checkpoint is old. Where they cannot be compared, where the topic is not the one that the checkpoint speaks of, or
 //! where it has records of the group and none says how far it goes, nothing is guessed.
 //!
 //! That the checkpoint is further than the topic's watermarks says nothing: a request carries what was durable before
@@ -22,12 +23,14 @@ pub struct Saved {
     pub watermark: Watermark,
     /// When the topic was created that it speaks of, seconds since 1970, if that was known.
     pub topic_created_s: Option<u64>,
+    /// The epoch of the run that wrote it; 0 where it has none.
+    pub epoch: u64,
 }
 
 /// The point to begin at; `None` where nothing is known and the configured start applies.
 ///
 /// `watermarks` are the group's newest, at most one a shard; `is_known` says whether the topic has any record of the
-/// group, `created_s` when it was created.
+/// group, `created_s` when it was created, `epoch` the group's highest there.
 ///
 /// # Errors
 /// A halt where the sources contradict each other.
@@ -36,6 +39,7 @@ pub fn decide(
     watermarks: Vec<Watermark>,
     is_known: bool,
     created_s: Option<u64>,
+    epoch: u64,
 ) -> Result<Option<Watermark>, Failure> {
     if let Some(saved) = &saved
         && let (Some(then), Some(now)) = (saved.topic_created_s, created_s)
@@ -59,8 +63,9 @@ pub fn decide(
     }
     match (saved, latest) {
         (Some(saved), Some(latest)) => {
-            later(saved.watermark.clone(), latest, "the checkpoint and the topic")?;
-            Ok(Some(saved.watermark))
+            let last = later(saved.watermark.clone(), latest, "the checkpoint and the topic")?;
+            let is_old = epoch > saved.epoch;
+            Ok(Some(if is_old { last } else { saved.watermark }))
         }
         (Some(saved), None) => Ok(Some(saved.watermark)),
         (None, None) if is_known => Err(Failure::halt(
@@ -118,6 +123,7 @@ mod tests {
         Some(Saved {
             watermark: at(1, file),
             topic_created_s,
+            epoch: 3,
         })
     }
 
@@ -134,7 +140,7 @@ mod tests {
         ];
         for (saved, watermarks, expected) in cases {
             let is_known = !watermarks.is_empty();
-            assert_eq!(decide(saved, watermarks, is_known, Some(7)), Ok(expected));
+            assert_eq!(decide(saved, watermarks, is_known, Some(7), 3), Ok(expected));
         }
     }
 
@@ -144,17 +150,34 @@ mod tests {
         for (then, now) in [(None, None), (None, Some(7)), (Some(7), None), (Some(7), Some(7))] {
             for watermarks in behind.clone() {
                 let is_known = !watermarks.is_empty();
-                let begin = decide(saved("b.1:9", then), watermarks, is_known, now);
+                let begin = decide(saved("b.1:9", then), watermarks, is_known, now, 3);
                 assert_eq!(begin, Ok(Some(at(1, "b.1:9"))), "{then:?} {now:?}");
             }
         }
         // Earlier as well as later: a clock may have been set back.
         for (then, now) in [(7, 8), (8, 7)] {
             for watermarks in behind.clone() {
-                let begin = decide(saved("b.1:9", Some(then)), watermarks, false, Some(now));
+                let begin = decide(saved("b.1:9", Some(then)), watermarks, false, Some(now), 3);
                 assert_eq!(begin.unwrap_err().reason.code, "topic_recreated");
             }
         }
+    }
+
+    #[test]
+    fn a_checkpoint_from_before_another_collector_was_at_work_yields_to_the_topic() {
+        for (epoch, expected) in [(2, "b.1:9"), (3, "b.1:9"), (4, "b.2:5")] {
+            let begin = decide(
+                saved("b.1:9", Some(7)),
+                vec![at(1, "b.2:5")],
+                true,
+                Some(7),
+                epoch,
+            );
+            assert_eq!(begin, Ok(Some(at(1, expected))), "epoch {epoch}");
+        }
+        // It was not further than this one had been.
+        let begin = decide(saved("b.1:9", Some(7)), vec![at(1, "b.1:5")], true, Some(7), 4);
+        assert_eq!(begin, Ok(Some(at(1, "b.1:9"))));
     }
 
     #[test]
@@ -169,7 +192,7 @@ mod tests {
             (None, vec![], "topic_without_watermark"),
         ];
         for (saved, watermarks, code) in cases {
-            let failure = decide(saved, watermarks, true, Some(7)).unwrap_err();
+            let failure = decide(saved, watermarks, true, Some(7), 3).unwrap_err();
             assert_eq!(failure.reason.code, code);
         }
     }

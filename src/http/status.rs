@@ -36,6 +36,8 @@ pub struct Components {
     pub checkpoint: Component,
     /// The dead-letter file.
     pub dead_letters: DeadLettersComponent,
+    /// What keeps other collectors of the group from sending.
+    pub lease: Component,
 }
 
 /// The dead letters, and the keys that wait behind them.

@@ -23,6 +23,7 @@ fn status(ready: bool) -> Status {
             datahub: DatahubComponent::default(),
             checkpoint: status::Component::default(),
             dead_letters: status::DeadLettersComponent::default(),
+            lease: status::Component::default(),
         },
         position: None,
         lag: Lag::default(),

@@ -19,6 +19,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Code of binlog that will be purged before it was delivered.
 pub const PURGE_NEAR: &str = "purge_near";
 
+/// Code of puts that are held back because the lease is not confirmed.
+const UNCONFIRMED: &str = "lease_unconfirmed";
+
 /// What to do about it.
 pub const PURGE_REMEDY: &str = "raise binlog_expire_logs_seconds (or what else bounds the binlog) on the database now, and find out why the \
      collector is behind, or settle the tables that are parked";
@@ -89,6 +92,8 @@ pub enum SourceState {
     Parked,
     /// Waiting for another collector of the group to go.
     Standby,
+    /// The lease is granted; an earlier holder may not know yet that it has lost it.
+    TakingOver,
 }
 
 /// What is known at a moment. Moments are durations since one fixed start, as is the `now` they are compared with.
@@ -104,6 +109,10 @@ pub struct Facts {
     pub last_byte: Option<Duration>,
     /// How often an idle database sends a heartbeat.
     pub heartbeat: Duration,
+    /// Whether to stand by is to be ready (`READY_WHEN_STANDBY`).
+    pub ready_when_standby: bool,
+    /// Since when puts are held back because the lease is not confirmed; `None` while they may go out.
+    pub fenced_since: Option<Duration>,
     /// Whether the start position is settled.
     pub position_resolved: bool,
     /// When the first DataHub call failed since one succeeded; `None` after a success or before any call.
@@ -256,10 +265,21 @@ impl Facts {
                 return Some(self.sink_trouble(now).unwrap_or(starting));
             }
             SourceState::Standby => {
+                let verdict = Verdict {
+                    ready: self.ready_when_standby,
+                    ..Verdict::unready(
+                        State::Standby,
+                        "standby",
+                        "another collector of this group is at work; this one takes over when it ends",
+                    )
+                };
+                return Some(verdict);
+            }
+            SourceState::TakingOver => {
                 return Some(Verdict::unready(
-                    State::Standby,
-                    "standby",
-                    "another collector of this group is at work",
+                    State::Starting,
+                    "starting",
+                    "waiting until an earlier holder of the lease has certainly stopped",
                 ));
             }
             SourceState::Parked => {
@@ -294,6 +314,19 @@ impl Facts {
                 "starting",
                 "finding out where to start",
             ));
+        }
+        if let Some(since) = self.fenced_since {
+            let held_back = now.saturating_sub(since);
+            let summary = format!(
+                "the database has not confirmed the lease in time, and nothing is sent for {} s",
+                held_back.as_secs()
+            );
+            return Some(
+                Verdict::unready(State::Degraded, UNCONFIRMED, summary).remedy(
+                    "check that the database can be reached and how long it takes to answer; sending goes on when it \
+                     confirms the lease",
+                ),
+            );
         }
         let silence = self.last_byte.map_or(now, |at| now.saturating_sub(at));
         (silence > self.heartbeat * 3).then(|| {

@@ -33,6 +33,14 @@ impl Tick {
         self.touched_ms.store(now, Ordering::Relaxed);
     }
 
+    /// Touches it as often as a loop does that waits, for one that has not begun.
+    pub async fn keep_touched(&self) {
+        loop {
+            self.touch();
+            tokio::time::sleep(super::IDLE_TICK).await;
+        }
+    }
+
     /// Time since the last touch.
     pub fn age(&self) -> Duration {
         let touched = Duration::from_millis(self.touched_ms.load(Ordering::Relaxed));

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use super::wire::limits;
 use crate::position::Position;
 use crate::record::{
-    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Batch, BatchId, Outcome,
-    ParseRecordIdError, Part, Probe, RecordId, ShardId, TailRecord,
+    ATTRIBUTE_EPOCH, ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Batch, BatchId,
+    Outcome, ParseRecordIdError, Part, Probe, RecordId, ShardId, TailRecord,
 };
 
 /// How far back a shard is read among other writers' records.
@@ -167,6 +167,8 @@ pub struct Search<'a> {
     copies: Vec<u32>,
     /// The lowest number of one of them.
     lowest: Option<u64>,
+    /// The highest epoch of the group's records.
+    epoch: u64,
 }
 
 /// What a search ended with.
@@ -189,12 +191,14 @@ impl<'a> Search<'a> {
                 .collect(),
             copies: vec![0; batch.records.len()],
             lowest: None,
+            epoch: 0,
         }
     }
 
     /// Takes the next older stretch.
     pub fn look(&mut self, records: &[TailRecord]) {
         for record in records.iter().filter(|record| is_of(record, self.group)) {
+            self.epoch = self.epoch.max(epoch_of(record));
             let index = record
                 .attributes
                 .get(ATTRIBUTE_ID)
@@ -207,6 +211,11 @@ impl<'a> Search<'a> {
                 );
             }
         }
+    }
+
+    /// The highest epoch of the group's records that were seen.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Whether every record was seen.
@@ -317,6 +326,12 @@ impl<'a> Behind<'a> {
     pub fn stored(self) -> Vec<RecordId> {
         self.stored
     }
+}
+
+/// The record's epoch; 0 where it has none, as those of earlier versions.
+pub fn epoch_of(record: &TailRecord) -> u64 {
+    let text = record.attributes.get(ATTRIBUTE_EPOCH);
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// Whether the group wrote the record.

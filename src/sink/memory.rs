@@ -4,7 +4,7 @@
 
 use super::DataHub;
 use super::control::unreadable;
-use super::lookback::{Behind, is_of};
+use super::lookback::{Behind, epoch_of, is_of};
 use super::wire::limits;
 use crate::position::{Position, Watermark};
 use crate::record::{ATTRIBUTE_WATERMARK, RecordId, ShardId};
@@ -20,6 +20,8 @@ pub struct Trace {
     pub present: bool,
     /// The newest watermark.
     pub watermark: Option<Watermark>,
+    /// The highest epoch among the newest records; 0 where they have none.
+    pub epoch: u64,
 }
 
 impl DataHub {
@@ -32,6 +34,9 @@ impl DataHub {
         let mut reading = self.backwards(shard, FIRST_STRETCH).await?;
         loop {
             let records = reading.stretch().await?;
+            for record in records.iter().filter(|record| is_of(record, &self.group)) {
+                trace.epoch = trace.epoch.max(epoch_of(record));
+            }
             for record in records.iter().rev().filter(|record| is_of(record, &self.group)) {
                 trace.present = true;
                 if let Some(text) = record.attributes.get(ATTRIBUTE_WATERMARK) {

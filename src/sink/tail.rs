@@ -46,6 +46,7 @@ impl DataHub {
         while !search.has_all() && !reading.is_complete() {
             search.look(&reading.stretch().await?);
         }
+        self.not_replaced(search.epoch())?;
         self.lengths().shows(&batch.shard, newest);
         Ok(search.finding(reading.window.oldest_left()))
     }

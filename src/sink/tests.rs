@@ -8,7 +8,7 @@ use std::time::Duration;
 use loopback::{Reply, clock, code, config, error, ok, pair};
 use tokio::net::TcpListener;
 
-use super::wire::tests::{batch, unhex};
+use super::wire::tests::{WRITER, batch, unhex};
 use super::*;
 use crate::config::Secret;
 
@@ -23,7 +23,7 @@ async fn i11_a_put_is_signed_as_the_official_client_signs_it() {
     assert_eq!(seen.header("x-datahub-request-action"), Some("pub"));
     assert_eq!(seen.header("accept-encoding"), Some(""));
     assert_eq!(seen.header("content-encoding"), None);
-    let raw = wire::put_body(Vec::new(), &batch, "g", Addressing::ByShard).unwrap();
+    let raw = wire::put_body(Vec::new(), &batch, WRITER, Addressing::ByShard).unwrap();
     assert_eq!(seen.body, raw);
     let signed = sign::string_to_sign(
         "POST",
@@ -56,7 +56,7 @@ async fn a_large_batch_is_compressed_and_its_raw_size_signed() {
     let batch = batch(&[&payload], Some("mark"));
     assert_eq!(datahub.put(&batch).await, Outcome::Acknowledged);
     let seen = &server.seen()[0];
-    let raw = wire::put_body(Vec::new(), &batch, "g", Addressing::ByShard).unwrap();
+    let raw = wire::put_body(Vec::new(), &batch, WRITER, Addressing::ByShard).unwrap();
     assert_eq!(seen.header("content-encoding"), Some("lz4"));
     assert_eq!(seen.header("x-datahub-security-token"), Some("sts"));
     let size: usize = seen

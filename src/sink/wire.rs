@@ -8,7 +8,8 @@ pub mod answer;
 pub mod compress;
 
 use crate::record::{
-    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Batch, Layout, Part, Record,
+    ATTRIBUTE_EPOCH, ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Batch, Layout, Part,
+    Record,
 };
 use crate::retry::{Disposition, Failure, Reason};
 
@@ -39,6 +40,15 @@ pub enum Addressing {
     PerRecord,
 }
 
+/// What every record says of its writer.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a> {
+    /// The group.
+    pub group: &'a str,
+    /// The epoch, a decimal number.
+    pub epoch: &'a str,
+}
+
 /// The framed, uncompressed body of a put, in an empty buffer whose room is used.
 ///
 /// A watermark that alone would push the last record over the limit is left out: it only speeds up a later start.
@@ -49,7 +59,7 @@ pub enum Addressing {
 pub fn put_body(
     room: Vec<u8>,
     batch: &Batch,
-    group: &str,
+    writer: Writer<'_>,
     addressing: Addressing,
 ) -> Result<Vec<u8>, Failure> {
     if batch.records.len() > limits::RECORDS {
@@ -70,48 +80,52 @@ pub fn put_body(
         }
         let before = body.len();
         let watermark = batch.watermark.as_deref().filter(|_| index == last);
-        let attributes = Attributes::of(record, &id, group, watermark);
+        let attributes = Attributes::of(record, &id, writer, watermark);
         write_entry(&mut body, shard, attributes.list(), record.fields());
         if watermark.is_some() && body.len() > limits::BODY_BYTES {
             body.truncate(before);
-            let plain = Attributes::of(record, &id, group, None);
+            let plain = Attributes::of(record, &id, writer, None);
             write_entry(&mut body, shard, plain.list(), record.fields());
         }
         if body.len() > limits::BODY_BYTES {
-            return Err(too_large(batch, group, shard));
+            return Err(too_large(batch, writer, shard));
         }
     }
     finish_frame(&mut body);
     Ok(body)
 }
 
-/// What a record takes in a put by shard, in bytes: payload, identity, group and lengths; no watermark.
+/// What a record takes in a put by shard, in bytes: payload, identity, writer and lengths; no watermark.
 ///
 /// A record fits a request of its own if this and the frame's [`FRAME_BYTES`] are within [`limits::BODY_BYTES`].
-pub fn record_bytes(record: &Record, group: &str) -> usize {
-    entry_bytes(record, group, None)
+pub fn record_bytes(record: &Record, writer: Writer<'_>) -> usize {
+    entry_bytes(record, writer, None)
 }
 
-fn entry_bytes(record: &Record, group: &str, shard: Option<&str>) -> usize {
+fn entry_bytes(record: &Record, writer: Writer<'_>, shard: Option<&str>) -> usize {
     let mut id = String::new();
     write_id(&mut id, record);
-    let attributes = Attributes::of(record, &id, group, None);
+    let attributes = Attributes::of(record, &id, writer, None);
     delimited(entry_len(shard, attributes.list(), record.fields()))
 }
 
 /// A record's attributes, in the order in which they are written.
 struct Attributes<'a> {
-    pairs: [(&'a str, &'a str); 4],
+    pairs: [(&'a str, &'a str); 5],
     len: usize,
 }
 
 impl<'a> Attributes<'a> {
-    fn of(record: &Record, id: &'a str, group: &'a str, watermark: Option<&'a str>) -> Self {
+    fn of(record: &Record, id: &'a str, writer: Writer<'a>, watermark: Option<&'a str>) -> Self {
         let late = record.late().map(|how| (ATTRIBUTE_LATE, how));
         let watermark = watermark.map(|text| (ATTRIBUTE_WATERMARK, text));
-        let always = [(ATTRIBUTE_ID, id), (ATTRIBUTE_GROUP, group)];
+        let always = [
+            (ATTRIBUTE_ID, id),
+            (ATTRIBUTE_GROUP, writer.group),
+            (ATTRIBUTE_EPOCH, writer.epoch),
+        ];
         let mut attributes = Self {
-            pairs: [("", ""); 4],
+            pairs: [("", ""); 5],
             len: 0,
         };
         let all = always.into_iter().chain(late).chain(watermark);
@@ -162,9 +176,9 @@ pub fn get_body(cursor: &str, limit: u32) -> Vec<u8> {
     body
 }
 
-fn too_large(batch: &Batch, group: &str, shard: Option<&str>) -> Failure {
+fn too_large(batch: &Batch, writer: Writer<'_>, shard: Option<&str>) -> Failure {
     let oversized = batch.records.iter().enumerate().find_map(|(index, record)| {
-        let bytes = FRAME_BYTES + entry_bytes(record, group, shard);
+        let bytes = FRAME_BYTES + entry_bytes(record, writer, shard);
         (bytes > limits::BODY_BYTES).then_some((index, bytes))
     });
     match oversized {

@@ -107,6 +107,15 @@ pub(super) fn replace_with(
     File::open(dir)?.sync_all()
 }
 
+/// Removes the file at `path` in `dir`, if there is one, and returns once it would stay away after a power cut.
+pub(super) fn remove(dir: &Path, path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => File::open(dir)?.sync_all(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
 pub(super) fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");

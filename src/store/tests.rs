@@ -41,10 +41,43 @@ fn i9_a_checkpoint_reads_back_as_written() {
     assert_eq!(store.read_checkpoint().unwrap(), None);
     for gno in 1..5 {
         store
-            .write_checkpoint(&identity("u"), &position(gno), Some(7))
+            .write_checkpoint(&identity("u"), &position(gno), Some(7), 4)
             .unwrap();
         let read = store.read_checkpoint().unwrap().unwrap();
         assert_eq!((read.identity, read.position), (identity("u"), position(gno)));
+        assert_eq!((read.topic_created_s, read.epoch), (Some(7), 4));
+    }
+}
+
+#[test]
+fn a_checkpoint_from_before_there_were_epochs_is_read() {
+    let checkpoint = Checkpoint {
+        group: "g".to_owned(),
+        identity: identity("u"),
+        position: position(3),
+        topic_created_s: None,
+        epoch: 9,
+    };
+    let mut value = serde_json::to_value(&checkpoint).unwrap();
+    value.as_object_mut().unwrap().remove("epoch");
+    let read: Checkpoint = serde_json::from_value(value).unwrap();
+    assert_eq!(
+        read,
+        Checkpoint {
+            epoch: 0,
+            ..checkpoint
+        }
+    );
+}
+
+#[test]
+fn definitions_are_forgotten_once_and_for_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), "g").unwrap();
+    store.write_schemas(&identity("u"), &vec![1u8]).unwrap();
+    for _ in 0..2 {
+        store.remove_schemas().unwrap();
+        assert_eq!(store.read_schemas::<Vec<u8>>().unwrap(), None);
     }
 }
 
@@ -53,11 +86,12 @@ fn i9_a_crash_at_any_step_leaves_the_old_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), "g").unwrap();
     store
-        .write_checkpoint(&identity("u"), &position(1), Some(7))
+        .write_checkpoint(&identity("u"), &position(1), Some(7), 4)
         .unwrap();
     let next = CHECKPOINT
         .format(&Checkpoint {
             topic_created_s: None,
+            epoch: 0,
             group: "g".to_owned(),
             identity: identity("u"),
             position: position(2),
@@ -73,7 +107,7 @@ fn i9_a_crash_at_any_step_leaves_the_old_checkpoint() {
         );
     }
     store
-        .write_checkpoint(&identity("u"), &position(3), Some(7))
+        .write_checkpoint(&identity("u"), &position(3), Some(7), 4)
         .unwrap();
     assert_eq!(store.read_checkpoint().unwrap().unwrap().position, position(3));
 }
@@ -83,7 +117,7 @@ fn i9_damage_anywhere_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), "g").unwrap();
     store
-        .write_checkpoint(&identity("u"), &position(8), Some(7))
+        .write_checkpoint(&identity("u"), &position(8), Some(7), 4)
         .unwrap();
     let good = fs::read(&store.checkpoint).unwrap();
     for length in 0..good.len() {
@@ -110,6 +144,7 @@ fn i9_a_newer_format_and_another_group_are_refused() {
     );
     let other = Checkpoint {
         topic_created_s: None,
+        epoch: 0,
         group: "h".to_owned(),
         identity: identity("u"),
         position: position(1),
@@ -156,7 +191,7 @@ fn i9_damaged_newer_and_foreign_definitions_are_refused() {
         refused(
             &fs::read({
                 store
-                    .write_checkpoint(&identity("u"), &position(1), Some(7))
+                    .write_checkpoint(&identity("u"), &position(1), Some(7), 4)
                     .unwrap();
                 &store.checkpoint
             })

@@ -86,6 +86,8 @@ metrics_table! {
     STATE = "cdc_state", Shape::Gauge, Count, "1 for the state the collector is in, 0 for all others.";
     READY = "cdc_ready", Shape::Gauge, Count, "1 while /health/ready answers 200.";
     ALARM = "cdc_alarm", Shape::Gauge, Count, "1 while a call has failed RETRY_MAX_ATTEMPTS times in a row, or the collector is halted.";
+    LEASE_HELD = "cdc_lease_held", Shape::Gauge, Count, "1 while this collector may send: the database has confirmed the lease in time, or none is wanted.";
+    EPOCH = "cdc_epoch", Shape::Gauge, Count, "The epoch that records are sent in (cdc.epoch); 0 before that is known.";
     SOURCE_LAG_SECONDS = "cdc_source_lag_seconds", Shape::Gauge, Seconds, "Age of the newest event received; 0 while idle heartbeats arrive.";
     DELIVERY_LAG_SECONDS = "cdc_delivery_lag_seconds", Shape::Gauge, Seconds, "Age of the oldest record received and not yet acknowledged.";
     SOURCE_BEHIND_BYTES = "cdc_source_behind_bytes", Shape::Gauge, Bytes, "Binlog written by the database and not yet received.";

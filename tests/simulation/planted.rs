@@ -347,6 +347,7 @@ const CORE_FILES: &[&str] = &[
     "delivery/resume.rs",
     "delivery/routing.rs",
     "delivery/snapshot.rs",
+    "delivery/tenure.rs",
     "sink/lookback.rs",
 ];
 const SIMULATION_FILES: &[&str] = &[

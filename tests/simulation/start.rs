@@ -27,10 +27,11 @@ impl World {
                 server: server(),
             },
             topic_created_s: Some(1),
+            epoch: 1,
         });
         let wiped = saved.is_none();
         // Where the topic has records and no watermark, a person says: from the beginning.
-        let begin = decide(saved, watermarks, false, Some(1)).expect("one history");
+        let begin = decide(saved, watermarks, false, Some(1), 1).expect("one history");
         let begin = begin.map_or(position(0), |watermark| watermark.position);
         let mut stored = HashSet::new();
         for shard in &shards {

@@ -26,6 +26,7 @@ mod kills;
 mod network;
 mod outage;
 mod service;
+mod standby;
 mod topic;
 
 pub use service::fault_mix;
@@ -169,7 +170,7 @@ const BOTH: &[Kind] = &[Kind::MySql, Kind::MariaDb];
 
 /// All scenarios, in the order in which they are run.
 pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    let groups: [&[Scenario]; 10] = [
+    let groups: [&[Scenario]; 11] = [
         kills::SCENARIOS,
         crash_points::SCENARIOS,
         crash_files::SCENARIOS,
@@ -180,6 +181,7 @@ pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         disk::SCENARIOS,
         outage::SCENARIOS,
         clock::SCENARIOS,
+        standby::SCENARIOS,
     ];
     groups.into_iter().flatten()
 }

@@ -14,6 +14,8 @@ fn well() -> Facts {
         source_failure: None,
         last_byte: Some(at(1000)),
         heartbeat: at(10),
+        ready_when_standby: false,
+        fenced_since: None,
         position_resolved: true,
         datahub_failing_since: None,
         datahub_failures: 0,

@@ -22,6 +22,12 @@ fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../tests/vectors/frames.json")).unwrap()
 }
 
+/// Of a client that was not told of an epoch.
+pub(crate) const WRITER: Writer<'_> = Writer {
+    group: "g",
+    epoch: "0",
+};
+
 pub(crate) fn batch(payloads: &[&[u8]], watermark: Option<&str>) -> Batch {
     let record = |(row, payload): (u64, &&[u8])| Record {
         seq: row,
@@ -103,11 +109,11 @@ fn i11_the_fields_of_a_tuple_are_those_of_the_official_client() {
     }
     let record = &mut Arc::get_mut(&mut batch.records).unwrap()[0];
     (record.layout, record.payload) = (Layout::Tuple, payload.into());
-    let body = put_body(Vec::new(), &batch, "g", Addressing::ByShard).unwrap();
+    let body = put_body(Vec::new(), &batch, WRITER, Addressing::ByShard).unwrap();
     // A field with a value, one without any, one with an empty value.
     let data = unhex("4a0b0a030a01370a000a020a00");
     assert!(body.ends_with(&data), "{body:02x?}");
-    assert_eq!(body.len(), FRAME_BYTES + record_bytes(&batch.records[0], "g"));
+    assert_eq!(body.len(), FRAME_BYTES + record_bytes(&batch.records[0], WRITER));
 }
 
 #[test]
@@ -177,24 +183,28 @@ proptest! {
         payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..400), 1..20),
         watermark in proptest::option::of("[ -~]{0,300}"),
         group in "[a-z]{1,150}",
+        epoch in any::<u64>(),
         per_record in any::<bool>(),
     ) {
         let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         let batch = batch(&payloads, watermark.as_deref());
         let addressing = if per_record { Addressing::PerRecord } else { Addressing::ByShard };
-        let body = put_body(Vec::new(), &batch, &group, addressing).unwrap();
+        let epoch = epoch.to_string();
+        let writer = Writer { group: &group, epoch: &epoch };
+        let body = put_body(Vec::new(), &batch, writer, addressing).unwrap();
         let read = attributes_of(&body);
         prop_assert_eq!(read.len(), payloads.len());
         for (record, attributes) in batch.records.iter().zip(&read) {
             prop_assert_eq!(&attributes[ATTRIBUTE_ID], &record.id.to_string());
             prop_assert_eq!(&attributes[ATTRIBUTE_GROUP], &group);
+            prop_assert_eq!(&attributes[ATTRIBUTE_EPOCH], &epoch);
         }
         let marks: Vec<_> = read.iter().map(|a| a.get(ATTRIBUTE_WATERMARK).cloned()).collect();
         let (last, others) = marks.split_last().unwrap();
         prop_assert!(others.iter().all(Option::is_none));
         prop_assert_eq!(last, &watermark);
         if watermark.is_none() && !per_record {
-            let sum: usize = batch.records.iter().map(|r| record_bytes(r, &group)).sum();
+            let sum: usize = batch.records.iter().map(|r| record_bytes(r, writer)).sum();
             prop_assert_eq!(FRAME_BYTES + sum, body.len());
         }
     }
@@ -202,17 +212,17 @@ proptest! {
 
 #[test]
 fn i11_what_exceeds_the_limit_is_refused_before_any_request() {
-    let overhead = FRAME_BYTES + record_bytes(&batch(&[b""], None).records[0], "g");
+    let overhead = FRAME_BYTES + record_bytes(&batch(&[b""], None).records[0], WRITER);
     // Longer lengths take more bytes: four nested ones, of 3 bytes more each.
     let largest = vec![7; limits::BODY_BYTES - overhead - 12];
-    let body = put_body(Vec::new(), &batch(&[&largest], None), "g", Addressing::ByShard).unwrap();
+    let body = put_body(Vec::new(), &batch(&[&largest], None), WRITER, Addressing::ByShard).unwrap();
     assert_eq!(body.len(), limits::BODY_BYTES);
 
     let larger = vec![7; largest.len() + 1];
     let refused = put_body(
         Vec::new(),
         &batch(&[b"", &larger], None),
-        "g",
+        WRITER,
         Addressing::ByShard,
     )
     .unwrap_err();
@@ -222,7 +232,7 @@ fn i11_what_exceeds_the_limit_is_refused_before_any_request() {
     let refused = put_body(
         Vec::new(),
         &batch(&[&largest, b""], None),
-        "g",
+        WRITER,
         Addressing::ByShard,
     )
     .unwrap_err();
@@ -230,18 +240,18 @@ fn i11_what_exceeds_the_limit_is_refused_before_any_request() {
     assert_eq!(refused.reason.code, "batch_too_large");
 
     let many = batch(&vec![b"".as_slice(); limits::RECORDS + 1], None);
-    let refused = put_body(Vec::new(), &many, "g", Addressing::ByShard).unwrap_err();
+    let refused = put_body(Vec::new(), &many, WRITER, Addressing::ByShard).unwrap_err();
     assert_eq!(refused.reason.code, "batch_too_large");
 }
 
 #[test]
 fn i11_a_watermark_yields_to_the_record_it_does_not_fit_with() {
-    let overhead = FRAME_BYTES + record_bytes(&batch(&[b""], None).records[0], "g");
+    let overhead = FRAME_BYTES + record_bytes(&batch(&[b""], None).records[0], WRITER);
     let payload = vec![7; limits::BODY_BYTES - overhead - 12];
     let body = put_body(
         Vec::new(),
         &batch(&[&payload], Some("mark")),
-        "g",
+        WRITER,
         Addressing::ByShard,
     )
     .unwrap();
@@ -259,7 +269,7 @@ fn i11_a_field_that_no_topic_takes_is_poison_before_a_request_is_made() {
         assert!(end_field(&mut payload, begin));
         let record = &mut Arc::get_mut(&mut batch.records).unwrap()[1];
         (record.layout, record.payload) = (Layout::Tuple, payload.into());
-        let failure = put_body(Vec::new(), &batch, "g", Addressing::ByShard).err();
+        let failure = put_body(Vec::new(), &batch, WRITER, Addressing::ByShard).err();
         let seen = failure.map(|failure| (failure.disposition, failure.reason.code));
         let expected = refused.then_some((Disposition::Poison(Some(1)), "field_too_large"));
         assert_eq!(seen, expected, "{bytes} bytes");
@@ -275,16 +285,16 @@ fn a_record_out_of_its_turn_says_so() {
     ] {
         let mut batch = batch(&[b"x"], Some("mark"));
         Arc::get_mut(&mut batch.records).unwrap()[0].turn = turn;
-        let body = put_body(Vec::new(), &batch, "g", Addressing::ByShard).unwrap();
+        let body = put_body(Vec::new(), &batch, WRITER, Addressing::ByShard).unwrap();
         let attributes = &attributes_of(&body)[0];
         assert_eq!(attributes.get(ATTRIBUTE_LATE).map(String::as_str), said);
         assert_eq!(
             attributes.get(ATTRIBUTE_WATERMARK).map(String::as_str),
             Some("mark")
         );
-        let plain = record_bytes(&batch.records[0], "g");
+        let plain = record_bytes(&batch.records[0], WRITER);
         batch.watermark = None;
-        let body = put_body(Vec::new(), &batch, "g", Addressing::ByShard).unwrap();
+        let body = put_body(Vec::new(), &batch, WRITER, Addressing::ByShard).unwrap();
         assert_eq!(body.len(), FRAME_BYTES + plain);
     }
 }

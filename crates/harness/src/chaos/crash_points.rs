@@ -149,7 +149,9 @@ impl Binlog {
         let settings = settings
             .env("START_POSITION", "earliest")
             .env("BATCH_MAX_RECORDS", BATCH.to_string())
-            .env("DATABASE_SERVER_ID", server_id.to_string());
+            .env("DATABASE_SERVER_ID", server_id.to_string())
+            // Many at once read one database, and each has a topic of its own.
+            .env("DATAHUB_CONSUMER_GROUP", format!("crash-{server_id}"));
         Ok((emulator, settings))
     }
 

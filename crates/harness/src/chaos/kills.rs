@@ -55,8 +55,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "two-collectors",
-        proves: "a second collector on the same DATA_DIR is refused; with another directory both run, and what comes \
-                 twice can be told by cdc.id.",
+        proves: "a second collector on the same DATA_DIR is refused; with another directory and LEASE=none both run, and \
+                 what comes twice can be told by cdc.id.",
         steps: "a collector under load; a second one of its group on its directory halts with data_dir_in_use; a third \
                 one with a directory and a server id of its own relays beside it.",
         needs: "MySQL.",
@@ -69,7 +69,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const PROGRESS: Duration = Duration::from_secs(60);
 
 /// A stage of three shards on which a volume may be lost before the topic has anything to remember.
-async fn stage(terms: &Terms) -> Result<Stage> {
+pub(super) async fn stage(terms: &Terms) -> Result<Stage> {
     let mut stage = Stage::new(&terms.binary, terms.server, Options::default(), terms.plan(), 3).await?;
     stage.settings = stage
         .settings
@@ -90,7 +90,7 @@ async fn some_records(stage: &Stage, rng: &mut Rng, most: u64, collector: &Colle
 }
 
 /// Somewhere in the start-up, or later, after some records.
-async fn any_moment(stage: &Stage, rng: &mut Rng, collector: &Collector) -> Result<()> {
+pub(super) async fn any_moment(stage: &Stage, rng: &mut Rng, collector: &Collector) -> Result<()> {
     if rng.u32(..3) == 0 {
         tokio::time::sleep(Duration::from_millis(rng.u64(..1_800))).await;
         return Ok(());
@@ -184,7 +184,8 @@ async fn doubled(terms: Terms) -> Result<Outcome> {
     let mut collector = stage.start().await?;
     let elsewhere = stage::settings(&terms.binary, stage.server.address(), &stage.emulator.endpoint())?
         .env("START_POSITION", "earliest")
-        .env("DATABASE_SERVER_ID", "4711");
+        .env("DATABASE_SERVER_ID", "4711")
+        .env("LEASE", "none");
     let beside = async {
         while storm.goes_on() {
             let mut second = Collector::start(&stage.settings.clone().on_port(free_port()?))?;
