@@ -19,7 +19,7 @@ use harness::servers::{Login, MariaDb, MySql, Options, RELAY, SCHEMA, Seekdb, Se
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-fn config(server: &Server, login: Login) -> DatabaseConfig {
+pub(crate) fn config(server: &Server, login: Login) -> DatabaseConfig {
     DatabaseConfig {
         host: "127.0.0.1".to_owned(),
         port: server.port(),

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use cdc_collector::source::lease::{Connection, Grant};
 use harness::collector::{Collector, Settings};
 use harness::process::Signal;
 use harness::proxy::{Cut, Direction, Proxy};
-use harness::servers::{Kind, Options};
+use harness::servers::{Kind, Options, Server};
 use harness::workload::Plan;
 use tokio::time::Instant;
 
+use crate::preflight;
 use crate::rig::{self, PROJECT, READY, Rig, STOPPED, TOPIC, i14_conserved};
 
 /// How long it may take from the death of the one until the other relays.
@@ -186,6 +188,8 @@ async fn one_that_hears_nothing_from_the_database_sends_nothing_more() {
 async fn one_that_was_frozen_sends_nothing_more() {
     for kind in [Kind::MySql, Kind::MariaDb] {
         let (rig, other) = pair(kind).await;
+        // MariaDB serves no second reader of one id while it waits for the first.
+        let other = other.env("DATABASE_SERVER_ID", "4712");
         let mut frozen = rig.start().await;
         rig.workload.run(200, |_| {}).await.expect("the workload");
         let mut standby = standing_by(&other).await;
@@ -287,4 +291,47 @@ async fn what_was_read_waits_for_the_lease() {
     i14_conserved(&collector).await;
     assert_eq!(epochs_in_order(&rig), 1);
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
+}
+
+/// What the lease relies on: one holder, which is known by its connection's id, and which is given up when it is silent.
+#[tokio::test]
+async fn a_lock_ends_with_its_connection() {
+    for kind in [Kind::MySql, Kind::MariaDb] {
+        let server = Server::start(kind, Options::default()).await.expect("a server");
+        let config = preflight::config(&server, server.admin());
+        let open = async || {
+            Connection::open(&config, "cdc-collector/test")
+                .await
+                .expect("a connection")
+        };
+        let (mut first, mut second) = (open().await, open().await);
+        assert_eq!(first.take(0).await, Ok(Grant::Ours), "{kind}");
+        assert_eq!(first.take(0).await, Ok(Grant::Ours), "{kind}: again");
+        let held = Grant::Others(Some(first.id().to_owned()));
+        assert_eq!(second.take(0).await, Ok(held), "{kind}");
+        assert!(first.is_held().await.expect("an answer") && !second.is_held().await.expect("an answer"));
+        first.close().await;
+        assert_eq!(second.take(5).await, Ok(Grant::Ours), "{kind}: given back");
+        // It says nothing from here on, and is there all the while.
+        let mut third = open().await;
+        let begun = Instant::now();
+        while third.take(1).await.expect("an answer") != Grant::Ours {}
+        println!("{kind}: a silent holder is given up after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < TAKEN_OVER, "{kind}");
+        assert!(second.is_held().await.is_err(), "{kind}");
+    }
+}
+
+/// OceanBase's engine keeps a lock whose connection has ended: there the collector goes without.
+#[tokio::test]
+async fn oceanbase_has_no_lock_to_rely_on() {
+    let server = Server::start(Kind::Seekdb, Options::default())
+        .await
+        .expect("a server");
+    let config = preflight::config(&server, server.admin());
+    let connection = Connection::open(&config, "cdc-collector/test").await;
+    assert_eq!(
+        connection.expect("a connection").take(0).await,
+        Ok(Grant::Unsupported)
+    );
 }

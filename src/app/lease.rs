@@ -85,7 +85,7 @@ impl Keeper {
                 tracing::warn!(
                     code = "lease_unsupported",
                     remedy = "set LEASE=none, and see to it that no second collector of the group is started",
-                    "the database has no GET_LOCK: nothing keeps a second collector of this group from sending"
+                    "the database has no lock that ends with its connection: nothing keeps a second collector of this group from sending"
                 );
                 self.fence.opens_for_good();
                 return Ok(());
@@ -160,7 +160,7 @@ impl Keeper {
                 Grant::Unsupported => {
                     return Err(Failure::retry(
                         "lease_unsupported",
-                        "the database has no GET_LOCK any more",
+                        "the database has no lock any more that ends with its connection",
                     ));
                 }
                 Grant::Others(holder) if self.fence.was_open() => self.not_another(holder)?,

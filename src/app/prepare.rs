@@ -5,10 +5,10 @@ use metrics::gauge;
 use super::memory::Memory;
 use super::view::View;
 use super::{fields, topic};
-use crate::config::{Config, LeaseKind};
+use crate::config::Config;
 use crate::encode::Topic;
 use crate::pipeline::Known;
-use crate::pipeline::fence::Fence;
+use crate::pipeline::fence::{Fence, Standing};
 use crate::record::TopicSchema;
 use crate::retry::Failure;
 use crate::sink::DataHub;
@@ -80,7 +80,7 @@ pub(super) async fn prepare(
     let epoch = found.saturating_add(1);
     datahub.begin_epoch(
         epoch,
-        config.lease == LeaseKind::Database && config.datahub.resume_from_topic,
+        fence.lease().standing != Standing::Absent && config.datahub.resume_from_topic,
     );
     gauge!(metric::EPOCH).set(epoch as f64);
     if let Some(resume) = &resume

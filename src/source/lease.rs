@@ -11,9 +11,10 @@ use md5::{Digest as _, Md5};
 use mysql_async::Conn;
 
 use crate::config::{DatabaseConfig, DatahubConfig};
+use crate::position::Flavour;
 use crate::retry::Failure;
 use crate::source::connection::{self, Answer, cell};
-use crate::source::refusal;
+use crate::source::{preflight, refusal};
 
 /// After so many seconds without a question the server ends the connection. Longer than an answer is trusted.
 const SILENCE: u64 = 4;
@@ -28,7 +29,7 @@ pub enum Grant {
     Ours,
     /// It is another connection's, with this id as far as it is known.
     Others(Option<String>),
-    /// The server has no such locks, or not as they are needed.
+    /// The server has no such locks, or not as they are needed: OceanBase keeps them when the connection ends.
     Unsupported,
 }
 
@@ -50,6 +51,8 @@ pub struct Connection {
     /// Its id at the server.
     id: String,
     name: String,
+    /// Whether the server's locks end with their connection.
+    is_usable: bool,
 }
 
 impl Connection {
@@ -59,14 +62,21 @@ impl Connection {
     /// As [`connection::connect`] and [`connection::query`].
     pub async fn open(config: &DatabaseConfig, name: &str) -> Result<Self, Failure> {
         let mut conn = connection::connect(config).await?;
-        let limit = config.connect_timeout;
-        connection::query(&mut conn, &format!("SET wait_timeout = {SILENCE}"), limit).await?;
-        let id = connection::one_text(&mut conn, "SELECT CONNECTION_ID()", limit).await?;
-        Ok(Self {
+        let flavour = preflight::flavour(&mut conn, config).await?;
+        let mut lease = Self {
             conn,
-            id: id.unwrap_or_default(),
+            id: String::new(),
             name: name.to_owned(),
-        })
+            is_usable: flavour != Flavour::OceanBase,
+        };
+        if lease.is_usable {
+            let limit = config.connect_timeout;
+            let silence = format!("SET wait_timeout = {SILENCE}");
+            connection::query(&mut lease.conn, &silence, limit).await?;
+            let id = connection::one_text(&mut lease.conn, "SELECT CONNECTION_ID()", limit).await?;
+            lease.id = id.unwrap_or_default();
+        }
+        Ok(lease)
     }
 
     /// Its id at the server.
@@ -79,6 +89,9 @@ impl Connection {
     /// # Errors
     /// As [`connection::query`]; afterwards the connection is of no use.
     pub async fn take(&mut self, seconds: u64) -> Result<Grant, Failure> {
+        if !self.is_usable {
+            return Ok(Grant::Unsupported);
+        }
         let sql = format!("SELECT GET_LOCK('{}', {seconds})", self.name);
         let limit = PATIENCE.saturating_add(Duration::from_secs(seconds));
         let answer = match connection::query(&mut self.conn, &sql, limit).await {

@@ -19,9 +19,17 @@ use serde::Serialize;
 
 use crate::change::TableId;
 use crate::config::DatabaseConfig;
-use crate::position::{FilePosition, GtidSet, ServerIdentity};
+use crate::position::{FilePosition, Flavour, GtidSet, ServerIdentity};
 use crate::retry::Failure;
 pub use columns::column_rules;
+
+/// The kind of server at the other end, by what it calls itself.
+///
+/// # Errors
+/// As [`inspect`].
+pub async fn flavour(conn: &mut Conn, config: &DatabaseConfig) -> Result<Flavour, Failure> {
+    observe::kind(conn, config).await
+}
 
 /// What a server is and where its binlog stands. Fields are empty where a fatal finding says why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

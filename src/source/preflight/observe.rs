@@ -110,11 +110,7 @@ impl Observation {
 }
 
 pub(super) async fn observe(conn: &mut Conn, config: &DatabaseConfig) -> Result<Observation, Failure> {
-    let timeout = config.connect_timeout;
-    let version = version(conn, config).await?;
-    let version_comment = variable(conn, "version_comment", timeout)
-        .await?
-        .unwrap_or_default();
+    let (version, version_comment) = names(conn, config).await?;
     let flavour = flavour(version.as_deref(), &version_comment);
     let variables = variables(conn, config).await?;
 
@@ -150,6 +146,19 @@ pub(super) async fn observe(conn: &mut Conn, config: &DatabaseConfig) -> Result<
         Flavour::MySql | Flavour::MariaDb => replication(conn, config, &mut seen).await?,
     }
     Ok(seen)
+}
+
+/// The kind of server at the other end.
+pub(super) async fn kind(conn: &mut Conn, config: &DatabaseConfig) -> Result<Flavour, Failure> {
+    let (version, comment) = names(conn, config).await?;
+    Ok(flavour(version.as_deref(), &comment))
+}
+
+/// What the server calls itself: its version, and the comment to it.
+async fn names(conn: &mut Conn, config: &DatabaseConfig) -> Result<(Option<String>, String), Failure> {
+    let version = version(conn, config).await?;
+    let comment = variable(conn, "version_comment", config.connect_timeout).await?;
+    Ok((version, comment.unwrap_or_default()))
 }
 
 /// `VERSION()`; `None` where functions are unknown.
