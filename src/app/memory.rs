@@ -180,6 +180,7 @@ async fn recall(
     let own = saved.as_ref().map(|saved| saved.epoch);
     // After a takeover the wait is over that the next lines are about.
     if !fence.lease().is_cleared() || own.is_none() {
+        let before = fence.tenure();
         let first = topic.traces(&shards).await?;
         // What the checkpoint's run wrote, or an earlier one, is of a process that is gone: this directory was its own.
         let foreign = match own {
@@ -190,7 +191,7 @@ async fn recall(
             fence.vouch();
         }
         let tenure = fence.cleared().await;
-        if own.is_none() && !foreign {
+        if own.is_none() && !foreign && tenure == before {
             return Ok(Memory {
                 tenure,
                 ..Memory::default()

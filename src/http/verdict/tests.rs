@@ -329,3 +329,33 @@ fn fenced_keys_show_while_the_others_flow() {
     };
     expect(&fenced, 1000, State::Degraded, "keys_fenced", true);
 }
+
+#[test]
+fn a_standby_is_ready_only_where_that_is_wanted() {
+    let mut facts = Facts {
+        source: SourceState::Standby,
+        has_streamed: false,
+        position_resolved: false,
+        ..well()
+    };
+    expect(&facts, 1000, State::Standby, "standby", false);
+    facts.ready_when_standby = true;
+    expect(&facts, 1000, State::Standby, "standby", true);
+    facts.source = SourceState::TakingOver;
+    expect(&facts, 1000, State::Starting, "starting", false);
+    facts.draining = true;
+    expect(&facts, 1000, State::Draining, "draining", false);
+}
+
+#[test]
+fn puts_that_are_held_back_show_at_once() {
+    let mut facts = Facts {
+        fenced_since: Some(at(990)),
+        ..well()
+    };
+    expect(&facts, 1000, State::Degraded, "lease_unconfirmed", false);
+    // What keeps the lease from being confirmed is the better reason.
+    facts.source = SourceState::Connecting { since: at(990) };
+    facts.source_failure = Some(reason("connection_refused"));
+    expect(&facts, 1000, State::Reconnecting, "connection_refused", false);
+}
