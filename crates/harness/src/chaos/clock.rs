@@ -120,7 +120,9 @@ async fn jumps(terms: Terms) -> Result<Outcome> {
             .env("DATABASE_HEARTBEAT_SECONDS", "1");
         wall.seen_by(settings)
     };
-    let other = quick(other).env("DATABASE_SERVER_ID", "4711");
+    let other = quick(other)
+        .env("DATABASE_SERVER_ID", "4711")
+        .env("DATAHUB_CONSUMER_GROUP", "indifferent");
     stage.settings = quick(stage.settings);
     let mut strict = stage.start().await?;
     let mut free = Collector::start_ready(&other, READY).await?;
