@@ -240,6 +240,8 @@ impl Parts {
             history: schemas.tables,
         });
         let datahub = Arc::new(DataHub::new(&config.datahub, system_time)?);
+        let asked = fence.clone();
+        datahub.send_only_while(Arc::new(move || asked.is_open()));
         let identity = Arc::new(OnceLock::new());
         let (intake_tick, driver_tick) = (Tick::default(), Tick::default());
         let (pipeline, watched) = Pipeline::new(

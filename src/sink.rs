@@ -9,6 +9,7 @@
 mod call;
 mod control;
 pub mod epoch;
+mod guard;
 pub mod lookback;
 mod memory;
 pub mod outcome;
@@ -23,6 +24,7 @@ use reqwest::Method;
 pub use call::Clock;
 use call::{Answer, Call, Client, Content};
 use epoch::Epoch;
+pub use guard::MaySend;
 use lookback::Lengths;
 pub use memory::Trace;
 pub use tail::seen_again;
@@ -46,6 +48,7 @@ pub struct DataHub {
     topic: String,
     group: String,
     epoch: OnceLock<Epoch>,
+    may_send: OnceLock<MaySend>,
     shards: u16,
     lifecycle_days: u8,
     /// Whether a refused compression may be given up.
@@ -98,6 +101,7 @@ impl DataHub {
             topic: config.topic.clone(),
             group: config.group.clone(),
             epoch: OnceLock::new(),
+            may_send: OnceLock::new(),
             shards: config.shards,
             lifecycle_days: config.lifecycle_days,
             may_unpack: config.compression == Compression::Auto,
@@ -108,6 +112,11 @@ impl DataHub {
             lengths: Mutex::default(),
             workspaces: Mutex::default(),
         })
+    }
+
+    /// From now on puts leave only while that says so; the first word on it counts.
+    pub fn send_only_while(&self, may_send: MaySend) {
+        self.may_send.get_or_init(|| may_send);
     }
 
     /// Sends a batch once and says what became of it.
@@ -172,6 +181,7 @@ impl DataHub {
             content: Content::Protobuf("pub"),
             body: body.bytes.into(),
             encoding: body.encoding,
+            may_send: self.may_send.get().cloned(),
         };
         let answer = match self.client.call(&call).await {
             Ok(answer) => answer,

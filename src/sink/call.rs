@@ -11,6 +11,7 @@ use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 
+use super::guard::{Guarded, MaySend};
 use super::outcome::{self, Lost};
 use super::sign;
 use crate::config::{DatahubConfig, Secret};
@@ -40,6 +41,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// Value of `Content-Encoding`, and the size before compression.
     pub(super) encoding: Option<(&'static str, usize)>,
+    /// Whether the body may leave, asked at the last moment; `None` if it always may.
+    pub(super) may_send: Option<MaySend>,
 }
 
 /// The body's form; it goes with requests that have none, too.
@@ -59,6 +62,14 @@ impl Call {
             content: Content::Json,
             body: body.into(),
             encoding: None,
+            may_send: None,
+        }
+    }
+
+    fn sent_body(&self) -> reqwest::Body {
+        match &self.may_send {
+            Some(may_send) => reqwest::Body::wrap(Guarded::new(self.body.clone(), Arc::clone(may_send))),
+            None => self.body.clone().into(),
         }
     }
 }
@@ -223,7 +234,7 @@ impl Client {
             .http
             .request(call.method.clone(), url)
             .headers(headers.map_err(|_| not_sent(INVALID_KEY, UNFIT_KEY.to_owned()))?)
-            .body(call.body.clone());
+            .body(call.sent_body());
         let mut response = request.send().await.map_err(|error| self.lost(&error))?;
         let mut answer = self.answer(&response);
         while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {

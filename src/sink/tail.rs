@@ -110,6 +110,7 @@ impl DataHub {
                 content: Content::Protobuf("sub"),
                 body: wire::get_body(cursor, limit).into(),
                 encoding: None,
+                may_send: None,
             };
             match self.control(&call).await {
                 Ok(body) => {
