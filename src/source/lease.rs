@@ -1,7 +1,7 @@
 //! The lock on the database that one collector of a group holds: a connection of its own, and three questions.
 //!
 //! The server gives the lock back when the connection ends, and it ends the connection when it has heard nothing for
-//! [`SILENCE`]: so a holder that died, and one that cannot be reached any more, both lose it. It takes no privilege and
+//! `SILENCE`: so a holder that died, and one that cannot be reached any more, both lose it. It takes no privilege and
 //! writes nothing. The lock is the server's that was asked: collectors that ask two servers do not see each other.
 
 use std::fmt::Write as _;
