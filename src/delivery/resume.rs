@@ -3,8 +3,9 @@
 //! Both are lower bounds of what the topic holds. The checkpoint goes first even where the topic is further: what is kept
 //! beside it, the definitions of tables, reaches as far as it does and no further. Without a checkpoint the latest
 //! watermark counts, and so it does where the topic has records of a later epoch than the checkpoint's: then another
-//! collector of the group was at work since, perhaps for days, and the checkpoint is old. Where they cannot be compared, where the topic is not the one that the checkpoint speaks of, or
-//! where it has records of the group and none says how far it goes, nothing is guessed.
+//! collector of the group was at work since, perhaps for days, and the checkpoint is old. Where they cannot be compared,
+//! where the topic is not the one that the checkpoint speaks of, or where it has records of the group and none says how far
+//! it goes, nothing is guessed.
 //!
 //! That the checkpoint is further than the topic's watermarks says nothing: a request carries what was durable before
 //! it, and stretches without captured rows move the checkpoint alone. A topic without records of the group says nothing
