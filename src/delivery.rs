@@ -10,14 +10,14 @@
 //! the driver's part, and the driver decides nothing. There is no way out of the core for a record but being
 //! stored or being written to the dead letters.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::PoisonPolicy;
 use crate::position::{Position, ServerIdentity, Watermark};
 use crate::record::letter::{Report, Request, Selection, Wanted};
-use crate::record::{Batch, BatchId, Chunk, Record, RecordId, Shard, ShardId};
+use crate::record::{Batch, BatchId, Chunk, Record, Shard, ShardId, Turn};
 use crate::retry::{Delays, Disposition, Failure, Reason};
 
 mod answers;
@@ -38,6 +38,7 @@ use ledger::Ledger;
 pub use letters::KEY_FENCED;
 use letters::Letters;
 use memory::Memory;
+pub use memory::Stored;
 use routing::Refresh;
 pub use snapshot::{LaneSnapshot, LaneState, LettersSnapshot, Snapshot, TableLetters};
 
@@ -203,9 +204,9 @@ impl Core {
         self.server.get_or_insert_with(|| server.clone());
     }
 
-    /// Takes the ids of what the topic and the dead letters have from earlier runs, of records behind the position
-    /// where this run begins. They are not sent again. To be told before the first chunk.
-    pub fn handle_stored(&mut self, stored: HashSet<RecordId>) {
+    /// Takes the ids of what the topic and the dead letters have from earlier runs. They are not sent again. To be told
+    /// before the first chunk.
+    pub fn handle_stored(&mut self, stored: Stored) {
         self.memory = Memory::new(stored);
     }
 
@@ -218,6 +219,8 @@ impl Core {
         self.counts.filtered = self.counts.filtered.saturating_add(chunk.filtered);
         self.held_bytes = self.held_bytes.saturating_add(chunk.bytes());
         let count = u64::try_from(chunk.records.len()).unwrap_or(u64::MAX);
+        let read = chunk.records.len();
+        let end = self.memory.is_ahead(None).then(|| chunk.end.clone());
         self.ledger
             .admit(now, chunk.records.first().map(|r| r.seq), count, chunk.end);
         for record in chunk.records {
@@ -226,6 +229,9 @@ impl Core {
             } else {
                 self.deal(now, record);
             }
+        }
+        if let Some(end) = end {
+            self.memory.passes(read, &end);
         }
         self.advance(now);
     }
@@ -296,13 +302,17 @@ impl Core {
     }
 
     /// Gives a record to the lane that its key belongs to, or leaves it behind the letters of its key.
-    fn deal(&mut self, now: Duration, record: Record) {
+    fn deal(&mut self, now: Duration, mut record: Record) {
         if self.letters.fences(&record) {
             return self.letters.hold(record);
         }
         let linger_until = now.saturating_add(self.settings.linger);
         let at = routing::lane_of(&self.lanes, record.hash_key);
-        match at.and_then(|at| self.lanes.get_mut(at)) {
+        let lane = at.and_then(|at| self.lanes.get_mut(at));
+        if record.turn == Turn::InOrder && self.memory.is_ahead(lane.as_ref().map(|lane| &lane.shard)) {
+            record.turn = Turn::Late;
+        }
+        match lane {
             Some(lane) => lane.push(record, linger_until),
             None => self.unrouted.push_back(record),
         }

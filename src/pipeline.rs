@@ -11,7 +11,7 @@ mod letters;
 mod report;
 mod status;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::{Core, Effect, Settings};
+use crate::delivery::{Core, Effect, Settings, Stored};
 use crate::position::{Position, ServerIdentity};
-use crate::record::{Batch, BatchId, Key, Outcome, Probe, RecordId, Seq, Shard};
+use crate::record::{Batch, BatchId, Key, Outcome, Probe, Seq, Shard};
 use crate::retry::Failure;
 use crate::sink::{Clock, DataHub};
 use crate::source::History;
@@ -99,7 +99,7 @@ enum Answer {
 #[derive(Debug, Default)]
 pub struct Known {
     /// Records of earlier runs that the topic or the dead letters have already.
-    pub stored: HashSet<RecordId>,
+    pub stored: Stored,
     /// How many dead letters each key has.
     pub fences: HashMap<Key, u64>,
     /// Which topic this is: when it was created, seconds since 1970.

@@ -39,7 +39,7 @@ pub const ATTRIBUTE_GROUP: &str = "cdc.group";
 /// from a collector that was replaced.
 pub const ATTRIBUTE_EPOCH: &str = "cdc.epoch";
 /// Attribute of a record that comes behind others which follow it in the binlog: a dead letter that was sent again, or a
-/// row that waited for that or because its table was parked. Its value says which.
+/// row that waited for that, or because its table was parked, or that an earlier run left out. Its value says which.
 pub const ATTRIBUTE_LATE: &str = "cdc.late";
 
 /// The stable identity of a record: its transaction and what of it.
@@ -49,6 +49,16 @@ pub struct RecordId {
     pub transaction: Arc<str>,
     /// What of it.
     pub part: Part,
+}
+
+impl RecordId {
+    /// Which row change of its transaction it is, if it is one.
+    pub fn row(&self) -> Option<u64> {
+        match self.part {
+            Part::Row(row) => Some(row),
+            Part::Begin | Part::End | Part::Definition(_) | Part::Gap => None,
+        }
+    }
 }
 
 /// What of a transaction a record is: the last part of its id's text.

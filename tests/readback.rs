@@ -225,7 +225,7 @@ async fn a_start_finds_what_lies_before_late_copies() {
         .stored_behind(&"0".into(), &position)
         .await
         .expect("a reading");
-    let mut found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let mut found: Vec<String> = found.behind.iter().map(ToString::to_string).collect();
     found.sort();
     let expected: Vec<String> = (20..30).map(|at| format!("b.000001:{at}:0")).collect();
     assert_eq!(found, expected);

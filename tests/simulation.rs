@@ -3,8 +3,9 @@
 //! Proves I1 to I5 and the core's half of I14 under lost and late answers, throttling, partial storage, poison,
 //! splits and merges, failing disks, crashes at any step, lost volumes and clean stops; that what a shard is
 //! asked for is found among late copies and other writers (`sink/lookback.rs`); and that nothing passes a dead letter
-//! of its key, whenever a person has letters replayed or gives them up. Nothing is repeated but what the
-//! service stored after it was looked for. `SIMULATION_SEEDS` or
+//! of its key, whenever a person has letters replayed or gives them up; that a collector which lost its lease without
+//! knowing it, and wakes up behind its successor, sends nothing. Nothing is repeated but what the service stored after it
+//! was looked for. `SIMULATION_SEEDS` or
 //! `SIMULATION_SECONDS` ask for more than the default; a failure prints its seed.
 
 mod datahub;
@@ -13,6 +14,7 @@ mod letters;
 mod oracle;
 mod plan;
 mod planted;
+mod standby;
 mod start;
 mod world;
 
@@ -71,6 +73,11 @@ fn i1_i2_i3_i4_i5_i14_hold_in_every_world() {
             total.replayed,
             total.discarded,
             total.reports,
+            total.takeovers,
+            total.woken,
+            total.withheld,
+            total.superseded,
+            total.granted_again,
         ];
         assert!(seen.iter().all(|&n| n >= 50), "{total:?}");
     }

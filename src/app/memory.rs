@@ -9,11 +9,11 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 use super::view::View;
-use crate::delivery::PROBE_DELAY;
 use crate::delivery::resume::{Saved, decide};
+use crate::delivery::{PROBE_DELAY, Stored};
 use crate::pipeline::fence::Fence;
 use crate::position::{Position, Watermark};
-use crate::record::{Key, Part, RecordId, Shard};
+use crate::record::{Key, RecordId, Shard, ShardId};
 use crate::retry::{Delays, Disposition, Failure, until_ok};
 use crate::sink::{DataHub, Trace, seen_again};
 use crate::source::Resume;
@@ -30,7 +30,7 @@ pub(super) struct Memory {
     /// Where the source continues; `None` where the configured start applies.
     pub(super) resume: Option<Resume>,
     /// Records behind that point which need not be sent.
-    pub(super) stored: HashSet<RecordId>,
+    pub(super) stored: Stored,
     /// The highest epoch of the group that is known.
     pub(super) epoch: u64,
     /// The tenure in which it was read.
@@ -47,7 +47,7 @@ impl Memory {
                 position: c.position,
                 with_history: true,
             }),
-            stored: HashSet::new(),
+            stored: Stored::default(),
             tenure: 0,
         }
     }
@@ -77,7 +77,11 @@ impl Memory {
             let replayed = match position {
                 Some(position) if !topic_is_read => brought(datahub, position, &letters, delays).await?,
                 // All that was found behind the position, and every letter, wherever it comes from.
-                Some(_) | None => letters.intersection(&self.stored).cloned().collect(),
+                Some(_) | None => letters
+                    .iter()
+                    .filter(|id| self.stored.contains(id))
+                    .cloned()
+                    .collect(),
             };
             if !replayed.is_empty() {
                 let ids: HashSet<String> = replayed.iter().map(ToString::to_string).collect();
@@ -93,7 +97,7 @@ impl Memory {
         for id in letters {
             keep_behind(position, id, &mut given_up);
         }
-        self.stored.extend(given_up);
+        self.stored.aside.extend(given_up);
         Ok(fences)
     }
 
@@ -131,11 +135,9 @@ impl Memory {
 /// Adds the id of a record that this run may meet: what lies before its beginning will not come, unless a table is parked
 /// there whose rows are read after all.
 fn keep_behind(position: Option<&Position>, id: RecordId, kept: &mut HashSet<RecordId>) {
-    let row = match id.part {
-        Part::Row(row) => Some(row),
-        Part::Begin | Part::End | Part::Definition(_) | Part::Gap => None,
-    };
-    if !position.is_some_and(|position| position.parked.is_empty() && position.covers(&id.transaction, row)) {
+    let covers =
+        |position: &Position| position.parked.is_empty() && position.covers(&id.transaction, id.row());
+    if !position.is_some_and(covers) {
         kept.insert(id);
     }
 }
@@ -159,7 +161,7 @@ async fn brought(
         topic.stored(&shards, position).await
     };
     let found = until_ok(delays, look, warn(UNREAD)).await?;
-    Ok(letters.intersection(&found).cloned().collect())
+    Ok(letters.iter().filter(|id| found.contains(id)).cloned().collect())
 }
 
 fn warn(what: &'static str) -> impl FnMut(Failure, Duration) {
@@ -256,14 +258,22 @@ impl Reader<'_> {
         Ok(traces)
     }
 
-    async fn stored(&self, shards: &[Shard], position: &Position) -> Result<HashSet<RecordId>, Failure> {
-        let (mut stored, mut repeated) = (HashSet::new(), 0);
+    async fn stored(&self, shards: &[Shard], position: &Position) -> Result<Stored, Failure> {
+        let (mut stored, mut repeated) = (Stored::default(), 0);
         for some in shards.chunks(AT_ONCE) {
             let reads = some
                 .iter()
                 .map(|shard| self.again(|| self.datahub.stored_behind(&shard.id, position)));
-            for id in try_join_all(reads).await?.into_iter().flatten() {
-                repeated += u64::from(!stored.insert(id));
+            for (shard, found) in some.iter().zip(try_join_all(reads).await?) {
+                for id in found.late {
+                    repeated += u64::from(!stored.aside.insert(id));
+                }
+                for id in found.behind {
+                    let is_known = stored.contains(&id);
+                    let ids = stored.ahead.entry(ShardId::clone(&shard.id)).or_default();
+                    ids.insert(id);
+                    repeated += u64::from(is_known);
+                }
             }
         }
         seen_again(repeated);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ledger::Ledger;
-use crate::record::{Batch, BatchId, Record, Seq, ShardId};
+use crate::record::{Batch, BatchId, Record, Seq, ShardId, Turn};
 use crate::retry::Reason;
 
 /// What a batch may hold.
@@ -150,6 +150,15 @@ impl Lane {
             self.bytes = self.bytes.saturating_add(wire_cost(&letter));
             self.queue.push_front(letter);
         }
+    }
+
+    /// The shard has records by now that follow those in the queue.
+    pub(super) fn falls_behind(&mut self) {
+        let in_order = self
+            .queue
+            .iter_mut()
+            .filter(|record| record.turn == Turn::InOrder);
+        in_order.for_each(|record| record.turn = Turn::Late);
     }
 
     /// Takes records out of a queue in which no place has a meaning.

@@ -280,6 +280,9 @@ impl Core {
                 std::mem::take(&mut round.pending).into_iter().partition(of_lane);
             round.pending = pending;
             if let Some(lane) = self.lanes.get_mut(at).filter(|_| !letters.is_empty()) {
+                if self.memory.brings(&letters, &lane.shard) {
+                    lane.falls_behind();
+                }
                 lane.push_letters(letters);
             }
         }

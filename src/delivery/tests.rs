@@ -1,11 +1,13 @@
 //! Single decisions of the core, each spelled out. That they hold together is the simulation's part.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::*;
 use crate::position::{FilePosition, Flavour, ServerIdentity, Watermark};
+use crate::record::letter::Action;
 use crate::record::{Layout, OriginRef, Outcome, Part, Probe, RecordId, ShardState, Turn};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -196,10 +198,23 @@ fn the_watermark_is_the_durable_position_with_its_server() {
 #[test]
 fn i8_what_the_topic_has_is_resolved_without_being_sent() {
     let mut core = core(settings());
-    core.handle_stored(chunk(1, 3).records.into_iter().map(|record| record.id).collect());
+    let of = |from, to| {
+        chunk(from, to)
+            .records
+            .into_iter()
+            .map(|record| record.id)
+            .collect()
+    };
+    core.handle_stored(Stored {
+        ahead: HashMap::from([(ShardId::from("0"), of(1, 2))]),
+        aside: of(2, 3),
+    });
     core.handle_chunk(SECOND, chunk(0, 4));
     let batch = sent(&mut core);
     assert_eq!(seqs(&batch), [0, 3]);
+    // The shard has what follows the first of them, and nothing behind the other.
+    let late: Vec<_> = batch.records.iter().map(Record::late).collect();
+    assert_eq!(late, [Some("held_back"), None]);
     core.handle_outcome(SECOND, batch.id, Outcome::Acknowledged);
     let seen = core.snapshot();
     assert_eq!(
@@ -207,6 +222,37 @@ fn i8_what_the_topic_has_is_resolved_without_being_sent() {
         (2, 2, 0, 0)
     );
     assert_eq!(seen.durable, Some(position(4)));
+}
+
+#[test]
+fn a_letter_that_is_replayed_before_its_place_makes_what_is_before_it_late() {
+    let mut core = core(settings());
+    let letter = chunk(3, 4).records.remove(0);
+    core.handle_stored(Stored {
+        ahead: HashMap::new(),
+        aside: HashSet::from([letter.id.clone()]),
+    });
+    core.handle_fences(HashMap::from([(letter.key(), 1)]));
+    let request = Request {
+        id: "1".to_owned(),
+        selection: Selection::All,
+        action: Action::Replay,
+    };
+    core.handle_request(SECOND, request);
+    drop(effects(&mut core));
+    core.handle_letters(SECOND, Ok(vec![letter]));
+    let first = sent(&mut core);
+    assert_eq!(first.records.first().map(Record::late), Some(Some("replayed")));
+    core.handle_chunk(SECOND, chunk(0, 3));
+    core.handle_chunk(SECOND, chunk(3, 6));
+    core.handle_outcome(SECOND, first.id, Outcome::Acknowledged);
+    let next = sent(&mut core);
+    let late: Vec<_> = next.records.iter().map(Record::late).collect();
+    let behind = Some("held_back");
+    assert_eq!(
+        (seqs(&next), late),
+        (vec![0, 1, 2, 4, 5], vec![behind, behind, behind, None, None])
+    );
 }
 
 #[test]

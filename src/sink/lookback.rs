@@ -15,7 +15,7 @@ use super::wire::limits;
 use crate::position::Position;
 use crate::record::{
     ATTRIBUTE_EPOCH, ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Batch, BatchId,
-    Outcome, ParseRecordIdError, Part, Probe, RecordId, ShardId, TailRecord,
+    Outcome, ParseRecordIdError, Probe, RecordId, ShardId, TailRecord,
 };
 
 /// How far back a shard is read among other writers' records.
@@ -256,12 +256,21 @@ impl<'a> Search<'a> {
     }
 }
 
+/// A group's records in a shard that a run may meet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Those behind the position.
+    pub behind: Vec<RecordId>,
+    /// Late ones that it covers: they can only come again where their table is parked.
+    pub late: Vec<RecordId>,
+}
+
 /// The search for a group's records behind a position, from a shard's newest record backwards.
 #[derive(Debug)]
 pub struct Behind<'a> {
     group: &'a str,
     position: &'a Position,
-    stored: Vec<RecordId>,
+    found: Found,
     /// The last records of the requests that were passed since the last record behind the position, each once.
     passed: Vec<String>,
 }
@@ -272,18 +281,19 @@ impl<'a> Behind<'a> {
         Self {
             group,
             position,
-            stored: Vec::new(),
+            found: Found::default(),
             passed: Vec::new(),
         }
     }
 
     /// Takes the next older stretch, and says whether everything behind the position has been seen.
     ///
-    /// A shard's records are in the binlog's order except for late copies. Requests that lie wholly before the
-    /// position end the search, but not before there are more of them than can be late copies. A request's last
-    /// record has a watermark; one that lacks it only makes the search longer. Late records (dead letters that were sent
-    /// again, rows that waited for them, rows of a table that was parked) say nothing: they were stored behind all that
-    /// the position speaks of, or it covers them. They are among what is found, wherever they come from.
+    /// A shard's records are in the binlog's order except for late copies and those that are marked late. Requests that
+    /// lie wholly before the position end the search, but not before there are more of them than can be late copies. A
+    /// request's last record has a watermark; one that lacks it only makes the search longer. Late records (dead letters
+    /// that were sent again, rows that waited for them, rows of a table that was parked, rows that an earlier run left
+    /// out) say nothing: they were stored behind others that follow them. They are among what is found, wherever they
+    /// come from.
     ///
     /// # Errors
     /// A record of the group has an id that this version does not write.
@@ -293,12 +303,9 @@ impl<'a> Behind<'a> {
                 continue;
             };
             let mut id: RecordId = text.parse()?;
-            let row = match id.part {
-                Part::Row(row) => Some(row),
-                Part::Begin | Part::End | Part::Definition(_) | Part::Gap => None,
-            };
             let late = record.attributes.contains_key(ATTRIBUTE_LATE);
-            if !late && self.position.covers(&id.transaction, row) {
+            let covered = self.position.covers(&id.transaction, id.row());
+            if covered && !late {
                 let ends_a_request = record.attributes.contains_key(ATTRIBUTE_WATERMARK);
                 if ends_a_request && !self.passed.contains(text) {
                     self.passed.push(text.clone());
@@ -309,22 +316,23 @@ impl<'a> Behind<'a> {
                 continue;
             }
             self.passed.clear();
+            let found = if covered {
+                &mut self.found.late
+            } else {
+                &mut self.found.behind
+            };
             // A transaction's records come in a row, and share its name.
-            if let Some(before) = self
-                .stored
-                .last()
-                .filter(|before| before.transaction == id.transaction)
-            {
+            if let Some(before) = found.last().filter(|before| before.transaction == id.transaction) {
                 id.transaction = Arc::clone(&before.transaction);
             }
-            self.stored.push(id);
+            found.push(id);
         }
         Ok(false)
     }
 
-    /// The ids that were found, newest first; one of a record that is there twice comes twice.
-    pub fn stored(self) -> Vec<RecordId> {
-        self.stored
+    /// What was found, newest first; the id of a record that is there twice comes twice.
+    pub fn found(self) -> Found {
+        self.found
     }
 }
 

@@ -4,10 +4,10 @@
 
 use super::DataHub;
 use super::control::unreadable;
-use super::lookback::{Behind, epoch_of, is_of};
+use super::lookback::{Behind, Found, epoch_of, is_of};
 use super::wire::limits;
 use crate::position::{Position, Watermark};
-use crate::record::{ATTRIBUTE_WATERMARK, RecordId, ShardId};
+use crate::record::{ATTRIBUTE_WATERMARK, ShardId};
 use crate::retry::Failure;
 
 /// Records of the first stretch: a few batches at low traffic, one page.
@@ -52,16 +52,11 @@ impl DataHub {
         }
     }
 
-    /// The ids of the group's records in the shard that lie behind `position`, newest first; one of a record that is there
-    /// twice comes twice.
+    /// The group's records in the shard that a run from `position` on may meet.
     ///
     /// # Errors
     /// As [`DataHub::trace`].
-    pub async fn stored_behind(
-        &self,
-        shard: &ShardId,
-        position: &Position,
-    ) -> Result<Vec<RecordId>, Failure> {
+    pub async fn stored_behind(&self, shard: &ShardId, position: &Position) -> Result<Found, Failure> {
         let mut behind = Behind::new(position, &self.group);
         let mut reading = self.backwards(shard, FIRST_STRETCH).await?;
         while !reading.is_complete() {
@@ -71,6 +66,6 @@ impl DataHub {
                 break;
             }
         }
-        Ok(behind.stored())
+        Ok(behind.found())
     }
 }

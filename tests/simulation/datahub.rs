@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cdc_collector::record::{
-    ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Record, RecordId, Shard, ShardId,
-    ShardState, TailRecord,
+    ATTRIBUTE_EPOCH, ATTRIBUTE_GROUP, ATTRIBUTE_ID, ATTRIBUTE_LATE, ATTRIBUTE_WATERMARK, Record, RecordId,
+    Shard, ShardId, ShardState, TailRecord,
 };
 
 /// The group whose collector is put to the test.
@@ -19,6 +19,7 @@ struct Entry {
     group: &'static str,
     id: RecordId,
     late: Option<&'static str>,
+    epoch: u64,
     watermark: Option<Arc<str>>,
 }
 
@@ -127,12 +128,13 @@ impl Datahub {
         self.find(id).shard.state == ShardState::Active
     }
 
-    /// Stores records, in order, the last of them with this watermark; tells the shard's hash range.
+    /// Stores records of a collector's epoch, in order, the last of them with this watermark; tells the shard's hash range.
     pub(super) fn store(
         &mut self,
         id: &ShardId,
         records: &[Record],
         watermark: Option<&Arc<str>>,
+        epoch: u64,
     ) -> (u128, u128) {
         let stored = self.find(id);
         for (left, record) in (0..records.len()).rev().zip(records) {
@@ -140,6 +142,7 @@ impl Datahub {
                 group: GROUP,
                 id: record.id.clone(),
                 late: record.late(),
+                epoch,
                 watermark: watermark.filter(|_| left == 0).cloned(),
             });
         }
@@ -152,6 +155,7 @@ impl Datahub {
             group: OTHER_GROUP,
             id: record.id.clone(),
             late: record.late(),
+            epoch: 0,
             watermark: watermark.cloned(),
         };
         self.find(id).log.extend(records.iter().map(entry));
@@ -169,6 +173,19 @@ impl Datahub {
         ours.rev().find_map(|entry| entry.watermark.clone())
     }
 
+    /// The group's highest epoch among the newest records of all shards.
+    pub(super) fn epoch(&self) -> u64 {
+        let ours = |stored: &Stored| {
+            stored
+                .log
+                .iter()
+                .rev()
+                .find(|entry| entry.group == GROUP)
+                .map(|e| e.epoch)
+        };
+        self.shards.iter().filter_map(ours).max().unwrap_or_default()
+    }
+
     /// The shard's records `first..=last`.
     pub(super) fn read(&mut self, id: &ShardId, (first, last): (u64, u64)) -> Vec<TailRecord> {
         let index = |number| usize::try_from(number).unwrap();
@@ -177,6 +194,7 @@ impl Datahub {
             let mut attributes = BTreeMap::from([
                 (ATTRIBUTE_GROUP.to_owned(), entry.group.to_owned()),
                 (ATTRIBUTE_ID.to_owned(), entry.id.to_string()),
+                (ATTRIBUTE_EPOCH.to_owned(), entry.epoch.to_string()),
             ]);
             if let Some(how) = entry.late {
                 attributes.insert(ATTRIBUTE_LATE.to_owned(), how.to_owned());

@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 
 use cdc_collector::record::{Batch, Outcome, Probe, Record};
 use cdc_collector::retry::{Disposition, Failure, Reason};
-use cdc_collector::sink::lookback::{LATE_REQUESTS, Search, Window};
+use cdc_collector::sink::lookback::{LATE_REQUESTS, Lengths, Search, Window};
 
 use super::datahub::GROUP;
 use super::world::{Event, World, millis};
 
 impl World {
     pub(super) fn store(&mut self, batch: &Batch, records: &[Record]) {
+        self.store_of(self.epoch, batch, records);
+    }
+
+    /// Stores what was sent in this epoch.
+    pub(super) fn store_of(&mut self, epoch: u64, batch: &Batch, records: &[Record]) {
         if self.hub.takes(&batch.shard) {
             let last = batch.records.last().map(|record| record.id.clone());
             let marked = records.last().map(|record| record.id.clone()) == last;
@@ -19,7 +24,7 @@ impl World {
             if self.chance(self.weather.others) {
                 self.hub.others_store(&batch.shard, records, watermark);
             }
-            let range = self.hub.store(&batch.shard, records, watermark);
+            let range = self.hub.store(&batch.shard, records, watermark, epoch);
             self.oracle.stored(records, range);
             if self.chance(self.weather.others) {
                 let some = self.rng.usize(..=records.len());
@@ -33,27 +38,34 @@ impl World {
         if self.chance(self.weather.refused) {
             return Probe::Failed(Failure::retry("unavailable", "try later"));
         }
+        let mut search = Search::new(batch, GROUP);
+        let mut lengths = std::mem::take(&mut self.lengths);
+        self.search(&mut lengths, &mut search, batch);
+        self.lengths = lengths;
+        let finding = search.finding(None);
+        self.tally.seen_again += finding.repeated;
+        finding.probe
+    }
+
+    /// Reads the shard back until the batch is found, as one whose client knows these lengths.
+    pub(super) fn search(&mut self, lengths: &mut Lengths, search: &mut Search<'_>, batch: &Batch) {
         let newest = self.hub.newest(&batch.shard);
-        let begin = self.lengths.begin(batch, newest);
+        let begin = lengths.begin(batch, newest);
         let begin = begin.expect("a shard shows what it acknowledged");
         let mut window = Window::new(newest, begin, batch.records.len());
-        let mut search = Search::new(batch, GROUP);
         while !search.has_all()
             && let Some(stretch) = window.stretch()
         {
             search.look(&self.hub.read(&batch.shard, stretch));
         }
-        self.lengths.shows(&batch.shard, newest);
-        let finding = search.finding(None);
-        self.tally.seen_again += finding.repeated;
-        finding.probe
+        lengths.shows(&batch.shard, newest);
     }
 
     /// Requests that the service still holds for this shard.
     fn held_back(&self, batch: &Batch) -> usize {
         let held = self
             .pending()
-            .filter(|event| matches!(event, Event::StoreLate(late, true) if late.shard == batch.shard));
+            .filter(|event| matches!(event, Event::StoreLate(late, true, _) if late.shard == batch.shard));
         held.count()
     }
 
@@ -82,13 +94,13 @@ impl World {
         let clean = self.poison_in(&batch).is_none();
         if clean && self.chance(self.weather.late) {
             self.at(self.now + millis(60), Event::Answer(batch.clone(), unknown));
-            return self.at(self.now + millis(150), Event::StoreLate(batch, false));
+            return self.at(self.now + millis(150), Event::StoreLate(batch, false, self.epoch));
         }
         // One fewer than the client allows for: a request that was stored in part looks like several.
         if clean && self.held_back(&batch) + 1 < LATE_REQUESTS && self.chance(self.weather.very_late) {
             self.oracle.excuse(&batch);
             self.at(self.now + millis(60), Event::Answer(batch.clone(), unknown));
-            return self.after(150..600, Event::StoreLate(batch, true));
+            return self.after(150..600, Event::StoreLate(batch, true, self.epoch));
         }
         let outcome = self.serve(&batch);
         self.after(1..15, Event::Answer(batch, outcome));

@@ -1,10 +1,10 @@
 //! The dead-letter file, and the person who has letters replayed or gives them up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use cdc_collector::delivery::{Core, KEY_FENCED};
+use cdc_collector::delivery::{Core, KEY_FENCED, Stored};
 use cdc_collector::record::letter::{Action, Request, Selection, Wanted};
-use cdc_collector::record::{Key, Record, RecordId};
+use cdc_collector::record::{Key, Record};
 use cdc_collector::retry::Failure;
 
 use super::world::{Event, World};
@@ -18,7 +18,7 @@ pub(super) enum LetterCall {
 
 impl World {
     /// Where a run begins, and what it knows of the topic and of the file. A replay that was cut short is finished.
-    pub(super) fn remembers(&mut self) -> (usize, HashSet<RecordId>) {
+    pub(super) fn remembers(&mut self) -> (usize, Stored) {
         let (start, mut found) = self.read_back();
         let (out, file): (Vec<Record>, Vec<Record>) = std::mem::take(&mut self.file)
             .into_iter()
@@ -28,7 +28,9 @@ impl World {
             let row = self.oracle.row_of(&letter);
             self.oracle.removed(row);
         }
-        found.extend(self.oracle.put_aside(start).map(|record| record.id.clone()));
+        found
+            .aside
+            .extend(self.oracle.put_aside(start).map(|record| record.id.clone()));
         (start, found)
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Weather {
     pub(super) requests: u32,
     pub(super) crash: f64,
     pub(super) stop: f64,
+    /// How often the lease is lost.
+    pub(super) cut_off: f64,
     /// Whether the world waits for the core to come to rest by itself before it is told to stop.
     pub(super) patient: bool,
 }
@@ -58,6 +60,7 @@ impl Weather {
             poison_named: *rng.choice(&[0, 50, 100]).unwrap(),
             crash: if rng.bool() { rng.f64() * 0.02 } else { 0.0 },
             stop: if rng.bool() { rng.f64() * 0.01 } else { 0.0 },
+            cut_off: if rng.u32(..3) == 0 { rng.f64() * 0.02 } else { 0.0 },
             patient: rng.bool(),
         }
     }

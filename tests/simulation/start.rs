@@ -1,11 +1,11 @@
 //! How a run begins: at the checkpoint, or where the topic ends, with what the topic has behind that point.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
+use cdc_collector::delivery::Stored;
 use cdc_collector::delivery::resume::{Saved, decide};
 use cdc_collector::position::Watermark;
-use cdc_collector::record::{RecordId, ShardState};
+use cdc_collector::record::{ShardId, ShardState};
 use cdc_collector::sink::lookback::{Behind, Lengths, Window};
 
 use super::datahub::GROUP;
@@ -13,7 +13,7 @@ use super::world::{World, position, row_of, server};
 
 impl World {
     /// What the topic and the disk say of where to begin, and what the topic has behind that, as a start reads it.
-    pub(super) fn read_back(&mut self) -> (usize, HashSet<RecordId>) {
+    pub(super) fn read_back(&mut self) -> (usize, Stored) {
         self.lengths = Lengths::default();
         let shards = self.hub.list();
         let watermark = |text: Arc<str>| serde_json::from_str(&text).unwrap();
@@ -21,19 +21,22 @@ impl World {
             .iter()
             .filter_map(|shard| self.hub.watermark(&shard.id).map(watermark))
             .collect();
-        let saved = (self.saved > 0).then(|| Saved {
+        let (row, written) = self.saved;
+        let saved = (row > 0).then(|| Saved {
             watermark: Watermark {
-                position: position(self.saved),
+                position: position(row),
                 server: server(),
             },
             topic_created_s: Some(1),
-            epoch: 1,
+            epoch: written,
         });
         let wiped = saved.is_none();
         // Where the topic has records and no watermark, a person says: from the beginning.
-        let begin = decide(saved, watermarks, false, Some(1), 1).expect("one history");
+        let newest = self.hub.epoch();
+        self.epoch = newest.max(written) + 1;
+        let begin = decide(saved, watermarks, false, Some(1), newest).expect("one history");
         let begin = begin.map_or(position(0), |watermark| watermark.position);
-        let mut stored = HashSet::new();
+        let mut stored = Stored::default();
         for shard in &shards {
             let newest = self.hub.newest(&shard.id);
             self.lengths.shows(&shard.id, newest);
@@ -44,13 +47,16 @@ impl World {
                     break;
                 }
             }
-            let found = behind.stored();
+            let found = behind.found();
             if wiped && shard.state == ShardState::Closed {
-                self.tally.of_parents += u64::try_from(found.len()).unwrap();
+                self.tally.of_parents += u64::try_from(found.behind.len()).unwrap();
             }
-            for id in found {
-                self.tally.seen_again += u64::from(!stored.insert(id));
-            }
+            self.tally.seen_again += found.late.iter().filter(|id| stored.contains(id)).count() as u64;
+            stored.aside.extend(found.late);
+            self.tally.seen_again += found.behind.iter().filter(|id| stored.contains(id)).count() as u64;
+            stored
+                .ahead
+                .insert(ShardId::clone(&shard.id), found.behind.into_iter().collect());
         }
         (row_of(&begin), stored)
     }

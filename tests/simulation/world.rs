@@ -15,6 +15,7 @@ use super::datahub::Datahub;
 use super::letters::LetterCall;
 use super::oracle::Oracle;
 use super::plan::{FILE, TRANSACTION, Weather, poison, rows, settings, transaction};
+use super::standby::{Lease, Zombie};
 
 /// A world that takes more steps than this makes no progress any more.
 const MOST_STEPS: u32 = 60_000;
@@ -46,6 +47,16 @@ pub(super) struct Tally {
     pub(super) discarded: u64,
     /// Requests that were carried out.
     pub(super) reports: u64,
+    /// Times that another collector began where the one before had lost its lease.
+    pub(super) takeovers: u64,
+    /// Replaced collectors that woke up.
+    pub(super) woken: u64,
+    /// Of these, those that would have sent.
+    pub(super) withheld: u64,
+    /// Of these, those that saw in the topic that they are replaced.
+    pub(super) superseded: u64,
+    /// Replaced collectors that were granted the lock again.
+    pub(super) granted_again: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -66,6 +77,11 @@ impl std::ops::AddAssign for Tally {
         self.replayed += other.replayed;
         self.discarded += other.discarded;
         self.reports += other.reports;
+        self.takeovers += other.takeovers;
+        self.woken += other.woken;
+        self.withheld += other.withheld;
+        self.superseded += other.superseded;
+        self.granted_again += other.granted_again;
     }
 }
 
@@ -73,8 +89,9 @@ impl std::ops::AddAssign for Tally {
 pub(super) enum Event {
     /// The request reaches the service.
     Arrive(Batch),
-    /// The service stores the records of a request that its sender has given up: before they are looked for, or after.
-    StoreLate(Batch, bool),
+    /// The service stores the records of a request that its sender, of this epoch, has given up: before they are looked
+    /// for, or after.
+    StoreLate(Batch, bool, u64),
     Answer(Batch, Outcome),
     LookUp(Batch),
     Probed(Batch, Probe),
@@ -91,6 +108,8 @@ pub(super) enum Event {
     Open,
     Split,
     Merge,
+    /// The collector that was replaced goes on where it was.
+    WakeUp,
 }
 
 pub(super) struct World {
@@ -109,7 +128,14 @@ pub(super) struct World {
     pub(super) file: Vec<Record>,
     /// The request that waits on disk.
     pub(super) request: Option<Request>,
-    pub(super) saved: usize,
+    /// The checkpoint: its row, and the epoch it was written in.
+    pub(super) saved: (usize, u64),
+    /// The checkpoint in the other collector's volume.
+    pub(super) elsewhere: (usize, u64),
+    /// The present run's.
+    pub(super) epoch: u64,
+    pub(super) lease: Lease,
+    pub(super) zombie: Option<Zombie>,
     events: BTreeMap<(Duration, u64), Event>,
     scheduled: u64,
     next_chunk: Duration,
@@ -186,7 +212,11 @@ impl World {
             poison,
             file: Vec::new(),
             request: None,
-            saved: 0,
+            saved: (0, 0),
+            elsewhere: (0, 0),
+            epoch: 0,
+            lease: Lease::default(),
+            zombie: None,
             events: BTreeMap::new(),
             scheduled: 0,
             next_chunk: Duration::ZERO,
@@ -232,6 +262,7 @@ impl World {
 
     /// One run of the core from the saved position; whether the world is complete after it.
     fn run_core(&mut self, steps: &mut u32) -> bool {
+        self.takes_lease();
         let mut core = Core::new(self.settings.clone());
         let (start, stored) = self.remembers();
         self.oracle.run_begins(start);
@@ -254,7 +285,15 @@ impl World {
             if self.rng.f64() < self.weather.crash {
                 self.tally.crashes += 1;
                 self.die();
+                self.grants_again();
                 return false;
+            }
+            if self.sleeps_at().is_some_and(|at| self.now >= at) {
+                self.falls_asleep(core);
+                return false;
+            }
+            if self.zombie.is_none() && !self.is_replaced() && self.rng.f64() < self.weather.cut_off {
+                self.loses_lease();
             }
             let all_read = next == self.oracle.rows.len();
             let asks = self.events.values().any(|event| matches!(event, Event::Ask));
@@ -275,8 +314,12 @@ impl World {
             );
             let wanted = core.wants_input() && !all_read;
             let chunk = wanted.then(|| self.next_chunk.max(self.now));
-            let at = [event, timeout, chunk].into_iter().flatten().min();
+            let sleeps = self.sleeps_at();
+            let at = [event, timeout, chunk, sleeps].into_iter().flatten().min();
             self.now = self.now.max(at.expect("stuck: nothing will ever happen again"));
+            if sleeps == at {
+                continue;
+            }
             if timeout == at {
                 core.handle_timeout(self.now);
             } else if event == at {
@@ -325,6 +368,9 @@ impl World {
                     self.tally.sends += 1;
                     self.oracle.sends(self.now, &batch);
                     self.lengths.sends(&batch);
+                    if !self.may_send() {
+                        continue;
+                    }
                     self.after(1..15, Event::Arrive(batch));
                 }
                 Effect::Probe(batch) => {
@@ -364,7 +410,7 @@ impl World {
         };
         match event {
             Event::Arrive(batch) => self.arrive(batch),
-            Event::StoreLate(batch, _) => self.store(&batch, &batch.records),
+            Event::StoreLate(batch, _, epoch) => self.store_of(epoch, &batch, &batch.records),
             Event::Answer(batch, outcome) => self.answer(core, &batch, outcome),
             Event::LookUp(batch) => {
                 let probe = self.look_up(&batch);
@@ -386,7 +432,7 @@ impl World {
             Event::Saved(row, good) => {
                 // A write that fails may have reached the disk all the same.
                 if good || self.rng.u32(..4) == 0 {
-                    self.saved = row;
+                    self.saved = (row, self.epoch);
                 }
                 let failed = || Failure::retry("disk_full", "no space left");
                 core.handle_persisted(self.now, if good { Ok(()) } else { Err(failed()) });
@@ -418,6 +464,7 @@ impl World {
             }
             Event::Listed(shards) => core.handle_shards(self.now, shards),
             Event::Open => self.hub.open_all(),
+            Event::WakeUp => self.wakes_up(),
             Event::Split | Event::Merge => {
                 self.tally.reshapes += 1;
                 if matches!(event, Event::Split) {
@@ -470,21 +517,29 @@ impl World {
         self.events.values()
     }
 
+    /// Takes the answers that are on their way to the process.
+    pub(super) fn take_answers(&mut self) -> Vec<Event> {
+        let is_one =
+            |event: &Event| matches!(event, Event::Answer(..) | Event::Probed(..) | Event::Listed(_));
+        let answers = self.events.extract_if(.., |_, event| is_one(event));
+        answers.map(|(_, event)| event).collect()
+    }
+
     /// The process is gone. What was on its way arrives now or never, or when the next run has looked.
-    fn die(&mut self) {
+    pub(super) fn die(&mut self) {
         for ((at, order), event) in std::mem::take(&mut self.events) {
             let arrives = self.rng.bool();
             match event {
-                Event::StoreLate(_, true) if self.rng.bool() => {
+                Event::StoreLate(_, true, _) if self.rng.bool() => {
                     self.tally.stored_after_death += 1;
                     self.events.insert((at, order), event);
                 }
-                Event::Arrive(batch) | Event::StoreLate(batch, _) => {
+                Event::Arrive(batch) | Event::StoreLate(batch, ..) => {
                     if arrives && self.poison_in(&batch).is_none() {
                         self.store(&batch, &batch.records);
                     }
                 }
-                Event::Saved(row, _) if arrives => self.saved = row,
+                Event::Saved(row, _) if arrives => self.saved = (row, self.epoch),
                 // Whole lines of it, maybe not all.
                 Event::Buried(records, _) if arrives => {
                     let count = self.rng.usize(..=records.len());
@@ -493,7 +548,7 @@ impl World {
                 Event::Letters(call, _) if arrives => {
                     self.change_file(&call);
                 }
-                Event::Open | Event::Split | Event::Merge | Event::Ask | Event::Lift => {
+                Event::Open | Event::Split | Event::Merge | Event::Ask | Event::Lift | Event::WakeUp => {
                     self.events.insert((at, order), event);
                 }
                 Event::Saved(..)
@@ -510,14 +565,14 @@ impl World {
         // Letters would be lost with it.
         if self.file.is_empty() && self.rng.u32(..4) == 0 {
             self.tally.wipes += 1;
-            self.saved = 0;
+            self.saved = (0, 0);
         }
     }
 
     /// The core has finished; whether the world is complete.
     fn end_of_run(&mut self, core: &Core) -> bool {
         let halted = core.halted().is_some();
-        self.oracle.finished(self.saved, halted);
+        self.oracle.finished(self.saved.0, halted);
         if halted {
             self.tally.halts += 1;
             self.die();

@@ -181,7 +181,7 @@ fn a_late_copy_does_not_end_the_search_behind_a_position() {
     let mut behind = Behind::new(&position, "g");
     assert_eq!(behind.look(&records[7..]), Ok(false));
     assert_eq!(behind.look(&records[..7]), Ok(true));
-    let ids: Vec<String> = behind.stored().iter().map(ToString::to_string).collect();
+    let ids: Vec<String> = behind.found().behind.iter().map(ToString::to_string).collect();
     assert_eq!(ids, ["b.000002:300:0", "b.000002:200:0"]);
     let odd = [record(0, "g", "odd", false)];
     assert!(Behind::new(&position, "g").look(&odd).is_err());

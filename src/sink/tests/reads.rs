@@ -3,7 +3,7 @@
 use super::loopback::{Reply, error, ok, pair};
 use crate::position::{Flavour, Position, ServerIdentity, Watermark};
 use crate::record::{
-    BatchId, FieldKind, Outcome, Probe, Shard, ShardId, ShardState, TopicField, TopicSchema,
+    BatchId, FieldKind, Outcome, Probe, RecordId, Shard, ShardId, ShardState, TopicField, TopicSchema,
 };
 use crate::retry::Disposition;
 use crate::sink::wire::tests::batch;
@@ -425,8 +425,9 @@ async fn late_records_do_not_end_the_search() {
     ]);
     let (datahub, _server) = pair(vec![cursor(4), cursor(0), ok(&records)], |_| ()).await;
     let stored = datahub.stored_behind(&"12".into(), &position).await.unwrap();
-    let ids: Vec<String> = stored.iter().map(ToString::to_string).collect();
-    assert_eq!(ids, ["b.000002:100:0", "b.000002:30:0", "b.000002:20:0"]);
+    let ids = |ids: &[RecordId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ids(&stored.behind), ["b.000002:100:0"]);
+    assert_eq!(ids(&stored.late), ["b.000002:30:0", "b.000002:20:0"]);
 }
 
 #[tokio::test]
@@ -449,6 +450,6 @@ async fn records_behind_a_position_are_found_up_to_requests_before_it() {
     ]);
     let (datahub, _server) = pair(vec![cursor(7), cursor(0), ok(&records)], |_| ()).await;
     let stored = datahub.stored_behind(&"12".into(), &position).await.unwrap();
-    let ids: Vec<String> = stored.iter().map(ToString::to_string).collect();
+    let ids: Vec<String> = stored.behind.iter().map(ToString::to_string).collect();
     assert_eq!(ids, ["b.000002:200:0", "b.000002:100:1"]);
 }
