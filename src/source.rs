@@ -12,6 +12,7 @@ pub mod captured;
 mod chances;
 pub mod connection;
 pub mod decode;
+pub mod failover;
 pub mod feed;
 pub mod fingerprint;
 pub mod forecast;
@@ -26,6 +27,7 @@ pub mod rows;
 #[cfg(test)]
 mod sample;
 pub mod schema;
+pub mod stall;
 pub mod status;
 pub mod streaming;
 pub mod tables;
@@ -48,7 +50,7 @@ use crate::position::{GtidSet, Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure, Reason};
 use away::Away;
 use feed::Feed;
-use opening::Opened;
+use opening::{Begin, Opened};
 use parked::{Order, Parking};
 use preflight::{ServerFacts, Severity};
 pub use schema::history::History;
@@ -129,6 +131,14 @@ pub struct Source {
     refused: bool,
     /// Transactions that the server has purged, as its stream said.
     purged: GtidSet,
+    /// Transactions that the stream left out.
+    missing: Option<GtidSet>,
+    /// Whether the stream came from another binlog instance than the files of the position.
+    elsewhere: bool,
+    /// Connections in a row that the server ended before it had sent anything.
+    closed_at_once: u32,
+    /// Since when the server has less than was read.
+    behind_since: Option<Instant>,
 }
 
 impl Source {
@@ -163,6 +173,10 @@ impl Source {
             patience: away::patience(None),
             refused: false,
             purged: GtidSet::default(),
+            missing: None,
+            elsewhere: false,
+            closed_at_once: 0,
+            behind_since: None,
         }
     }
 
@@ -239,6 +253,7 @@ impl Source {
                             .await;
                         if streaming.made_progress() {
                             (self.attempts, self.denied, self.refused) = (0, 0, false);
+                            self.closed_at_once = 0;
                         }
                         outcome
                     }
@@ -345,8 +360,12 @@ impl Source {
     fn begin(&mut self, opened: Opened) {
         let flavour = opened.facts.identity.flavour;
         let begin = opened.begin;
+        self.behind_since = None;
         if let Some(gap) = &begin.gap {
             self.leap(gap);
+        }
+        if begin.moved {
+            self.relocate(&opened.facts);
         }
         if self.feed.is_none() {
             for finding in opened.findings.iter().filter(|f| f.severity == Severity::Warning) {
@@ -357,7 +376,7 @@ impl Source {
         let resumed = self.known.is_some() && begin.gap.is_none();
         self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
         if self.feed.is_none() {
-            let history = self.history(&opened.facts, &begin.position, resumed);
+            let history = self.history(&opened.facts, &begin, resumed);
             let parking = Parking::new(&begin.position.parked);
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
             let left_out = !resumed && history.tables().next().is_some();
@@ -386,7 +405,7 @@ impl Source {
     }
 
     /// What an earlier run learnt, as it holds for this server and this start.
-    fn history(&mut self, facts: &ServerFacts, start: &Position, resumed: bool) -> History {
+    fn history(&mut self, facts: &ServerFacts, begin: &Begin, resumed: bool) -> History {
         let Some(Learnt {
             identity,
             mut history,
@@ -395,20 +414,36 @@ impl Source {
             return History::default();
         };
         let fate = history.begin(Beginning {
-            start,
+            start: &begin.position,
             resumed,
-            same_server: opening::is_same(&identity, &facts.identity),
+            same_server: !begin.moved && failover::is_same(&identity, &facts.identity),
             oldest: &facts.oldest,
             head: &facts.head,
             executed: facts.gtid_executed.as_ref(),
         });
-        if fate == Fate::Dropped {
-            tracing::warn!(
-                code = "schema_history_foreign",
-                "the definitions learnt earlier belong to another binlog; they are read from the server, as it has them now"
-            );
-        }
+        said(fate);
         history
+    }
+
+    /// The position's transactions are in the files of another binlog instance.
+    fn relocate(&mut self, facts: &ServerFacts) {
+        self.elsewhere = false;
+        let Some(feed) = &mut self.feed else { return };
+        tracing::info!(
+            server_id = facts.identity.server_id,
+            "another binlog instance serves the tenant; going on there by GTID"
+        );
+        said(feed.relocate(facts));
+        self.publisher.relocated();
+    }
+
+    /// The OceanBase binlog instance whose files the position names, if that is known.
+    fn instance(&self) -> Option<u64> {
+        match &self.feed {
+            _ if self.elsewhere => None,
+            Some(feed) => feed.instance(),
+            None => self.learnt.as_ref().and_then(|learnt| learnt.history.instance()),
+        }
     }
 
     /// Decides between another try and a halt.
@@ -467,6 +502,16 @@ impl Source {
         }
         self.state = State::Idle;
         true
+    }
+}
+
+/// What became of the definitions that were known.
+fn said(fate: Fate) {
+    if fate == Fate::Dropped {
+        tracing::warn!(
+            code = "schema_history_foreign",
+            "the definitions learnt earlier belong to another binlog; they are read from the server, as it has them now"
+        );
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn config(server: &Server, login: Login) -> DatabaseConfig {
         port: server.port(),
         username: login.user.to_owned(),
         password: Secret::new(login.password),
+        observer: None,
         tables: TableFilter::parse(SCHEMA, "*").unwrap(),
         tls: TlsConfig {
             mode: TlsMode::Disabled,

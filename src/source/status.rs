@@ -257,6 +257,12 @@ impl Publisher {
         self.sender.send_modify(|status| status.parked = parked);
     }
 
+    /// The files are others now, under the same names.
+    pub(super) fn relocated(&mut self) {
+        self.sender
+            .send_modify(|status| Arc::make_mut(&mut status.begun).clear());
+    }
+
     /// A stretch of the binlog was lost: keeps it to be shown.
     pub(super) fn gap(&mut self, reason: Reason) {
         self.sender

@@ -8,12 +8,34 @@ use mysql_async::Conn;
 use super::derive::charset_of_collation;
 use super::{ColumnDefinition, TableDefinition};
 use crate::change::TableId;
+use crate::config::DatabaseConfig;
 use crate::retry::Failure;
-use crate::source::connection::{Answer, cell, one_text, query};
+use crate::source::connection::{self, Answer, cell, one_text, query};
 use crate::source::refusal;
 
 /// What a connection is told before it is asked for definitions: labels arrive as UTF-8, a backslash is one.
-pub const PREPARATIONS: [&str; 2] = ["SET NAMES utf8mb4", "SET SESSION sql_mode = ''"];
+const PREPARATIONS: [&str; 2] = ["SET NAMES utf8mb4", "SET SESSION sql_mode = ''"];
+
+/// A connection to the server that knows the tables, prepared for questions about them.
+///
+/// # Errors
+/// As [`connection::connect`] and [`connection::query`].
+pub async fn connect(config: &DatabaseConfig) -> Result<Conn, Failure> {
+    let mut conn = connection::connect(&config.of_tables()).await?;
+    prepare(&mut conn, config.connect_timeout).await?;
+    Ok(conn)
+}
+
+/// Prepares a connection for questions about tables.
+///
+/// # Errors
+/// As [`connection::query`].
+pub async fn prepare(conn: &mut Conn, timeout: Duration) -> Result<(), Failure> {
+    for statement in PREPARATIONS {
+        query(conn, statement, timeout).await?;
+    }
+    Ok(())
+}
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
@@ -141,7 +163,7 @@ async fn rows_of(
             return Err(Failure::halt(
                 refusal::STATEMENT_UNSUPPORTED,
                 "the server does not answer questions about information_schema",
-                "connect through the OceanBase proxy (ODP), not to the binlog instance itself",
+                "connect through the OceanBase proxy (ODP), or name an observer beside the binlog instance (DATABASE_OBSERVER_HOST)",
             ));
         }
     };
