@@ -17,6 +17,7 @@ pub mod feed;
 pub mod fingerprint;
 pub mod forecast;
 pub mod intake;
+mod learnt;
 pub mod lease;
 pub mod lost;
 pub mod opening;
@@ -50,11 +51,11 @@ use crate::position::{GtidSet, Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure, Reason};
 use away::Away;
 use feed::Feed;
-use opening::{Begin, Opened};
+pub use learnt::Learnt;
+use opening::Opened;
 use parked::{Order, Parking};
-use preflight::{ServerFacts, Severity};
+use preflight::Severity;
 pub use schema::history::History;
-use schema::history::{Beginning, Fate};
 use status::Publisher;
 pub use status::{SourceState, SourceStatus};
 use streaming::{Streaming, Turn};
@@ -71,15 +72,6 @@ pub struct Resume {
     pub position: Position,
     /// Whether the run that wrote down what it learnt of the tables got exactly so far.
     pub with_history: bool,
-}
-
-/// What an earlier run learnt of the tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Learnt {
-    /// The server that its places belong to.
-    pub identity: ServerIdentity,
-    /// What held where.
-    pub history: History,
 }
 
 /// What the source has for the driver.
@@ -404,48 +396,6 @@ impl Source {
         )));
     }
 
-    /// What an earlier run learnt, as it holds for this server and this start.
-    fn history(&mut self, facts: &ServerFacts, begin: &Begin, resumed: bool) -> History {
-        let Some(Learnt {
-            identity,
-            mut history,
-        }) = self.learnt.take()
-        else {
-            return History::default();
-        };
-        let fate = history.begin(Beginning {
-            start: &begin.position,
-            resumed,
-            same_server: !begin.moved && failover::is_same(&identity, &facts.identity),
-            oldest: &facts.oldest,
-            head: &facts.head,
-            executed: facts.gtid_executed.as_ref(),
-        });
-        said(fate);
-        history
-    }
-
-    /// The position's transactions are in the files of another binlog instance.
-    fn relocate(&mut self, facts: &ServerFacts) {
-        self.elsewhere = false;
-        let Some(feed) = &mut self.feed else { return };
-        tracing::info!(
-            server_id = facts.identity.server_id,
-            "another binlog instance serves the tenant; going on there by GTID"
-        );
-        said(feed.relocate(facts));
-        self.publisher.relocated();
-    }
-
-    /// The OceanBase binlog instance whose files the position names, if that is known.
-    fn instance(&self) -> Option<u64> {
-        match &self.feed {
-            _ if self.elsewhere => None,
-            Some(feed) => feed.instance(),
-            None => self.learnt.as_ref().and_then(|learnt| learnt.history.instance()),
-        }
-    }
-
     /// Decides between another try and a halt.
     fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
         self.tally.flush();
@@ -502,16 +452,6 @@ impl Source {
         }
         self.state = State::Idle;
         true
-    }
-}
-
-/// What became of the definitions that were known.
-fn said(fate: Fate) {
-    if fate == Fate::Dropped {
-        tracing::warn!(
-            code = "schema_history_foreign",
-            "the definitions learnt earlier belong to another binlog; they are read from the server, as it has them now"
-        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 
 use super::derive::charset_of_collation;
-use super::{ColumnDefinition, TableDefinition};
+use super::{ColumnDefinition, TableDefinition, column_type};
 use crate::change::TableId;
 use crate::config::DatabaseConfig;
 use crate::retry::Failure;
@@ -73,7 +73,7 @@ async fn definition(
         conn,
         id,
         &format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME \
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, VERSION() \
              FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION"
         ),
         timeout,
@@ -105,10 +105,10 @@ async fn definition(
     let columns = columns.into_iter().map(|row| {
         let mut cells = row.into_iter();
         let mut next = || cells.next().flatten();
-        match (next(), next(), next()) {
-            (Some(name), Some(column_type), charset) => Ok(ColumnDefinition {
+        match (next(), next(), next(), next()) {
+            (Some(name), Some(shown), charset, version) => Ok(ColumnDefinition {
                 name,
-                column_type,
+                column_type: spelt(shown, version.as_deref()),
                 charset,
             }),
             _ => Err(unreadable(id)),
@@ -122,6 +122,16 @@ async fn definition(
         primary_key: primary_key.collect::<Result<_, _>>()?,
         charset: collation.and_then(|collation| charset_of_collation(&collation)),
     }))
+}
+
+/// A column's type as a server of this version shows it, in one spelling for all servers.
+pub fn spelt(shown: String, version: Option<&str>) -> String {
+    let is_oceanbase = version.is_some_and(|version| version.to_ascii_lowercase().contains("oceanbase"));
+    if is_oceanbase {
+        column_type::shown_by_oceanbase(&shown)
+    } else {
+        shown
+    }
 }
 
 /// The character set that each database gives to its new tables, by its name.
