@@ -114,9 +114,11 @@ pub fn other_instance(at: &FilePosition, known: u64, now: u64) -> Failure {
 /// Whether the files of the position are another instance's than those of the server. `instance` is the one that the
 /// position was read from, as far as it is known.
 pub fn has_moved(position: &Position, facts: &ServerFacts, instance: Option<u64>) -> bool {
+    let now = facts.identity.server_id;
     facts.identity.flavour == Flavour::OceanBase
         && position.gtid_set.is_some()
-        && instance != Some(facts.identity.server_id)
+        // Services before 4.x say 0, and the stream says who it is.
+        && instance.is_none_or(|instance| now != 0 && instance != now)
 }
 
 /// The position with the oldest place of another instance's files: where exactly its transactions lie there shows when

@@ -124,6 +124,10 @@ fn files_of_an_instance_that_is_not_known_to_be_the_same_are_others() {
         assert_eq!(has_moved(&by_set, &oceanbase, instance), moved, "{instance:?}");
     }
     assert!(!has_moved(&position(None), &oceanbase, Some(7)));
+    let silent = facts(server(Flavour::OceanBase, U, 0), &read);
+    for (instance, moved) in [(Some(8), false), (None, true)] {
+        assert_eq!(has_moved(&by_set, &silent, instance), moved, "{instance:?}");
+    }
     let mysql = facts(server(Flavour::MySql, U, 8), &read);
     assert!(!has_moved(&by_set, &mysql, None));
 }
