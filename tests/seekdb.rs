@@ -1,6 +1,7 @@
 //! OceanBase's own engine, seekdb: what the product makes of it without a binlog service. One engine for all tests here.
 #![cfg(test)]
 
+mod beside;
 mod tables;
 mod types;
 
@@ -135,7 +136,7 @@ async fn without_a_binlog_service_the_remedy_names_every_port() {
     assert!(failure.reason.message.contains("log_bin = ON"), "{failure}");
     let of = |failure: &Failure| match &failure.disposition {
         Disposition::Halt { remedy } => remedy.to_string(),
-        other => panic!("{other:?}"),
+        Disposition::Retry { .. } | Disposition::Reroute | Disposition::Poison(_) => panic!("{failure:?}"),
     };
     let remedy = of(&failure);
     for word in ["2883", "2983", "2881", "binlog_service_ip", "CREATE BINLOG"] {

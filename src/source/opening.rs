@@ -56,9 +56,10 @@ pub struct Begin {
     pub moved: bool,
 }
 
-/// Connects and requests the dump from `known`, or from the configured start. `purged` are transactions that the
-/// server is known to have purged although it does not say so, `instance` is the OceanBase binlog instance whose files
-/// the position names, as far as it is known.
+/// Connects and requests the dump from `known`, or from the configured start.
+///
+/// `purged` are transactions that the server is known to have purged although it does not say so, `instance` is the
+/// OceanBase binlog instance whose files the position names, as far as it is known.
 ///
 /// # Errors
 /// What the network or the server refused, or a position that the server cannot continue from.
