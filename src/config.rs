@@ -12,6 +12,7 @@ mod problem;
 mod reader;
 mod show;
 
+use std::borrow::Cow;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,8 @@ pub struct DatabaseConfig {
     pub username: String,
     /// `DATABASE_PASSWORD` or `DATABASE_PASSWORD_FILE`.
     pub password: Secret,
+    /// Who is asked for tables and columns, where that is not the server of the binlog (`DATABASE_OBSERVER_*`).
+    pub observer: Option<Observer>,
     /// `DATABASE_SCHEMA` and `DATABASE_TABLES`.
     pub tables: TableFilter,
     /// Transport security (`DATABASE_TLS_*`).
@@ -104,6 +107,47 @@ pub struct DatabaseConfig {
     /// How often every captured table's definition is compared with the server's (`SCHEMA_CHECK_SECONDS`); zero for
     /// never.
     pub schema_check: Duration,
+}
+
+/// An OceanBase observer beside a binlog instance (`DATABASE_OBSERVER_*`).
+#[derive(Clone, Debug)]
+pub struct Observer {
+    /// `DATABASE_OBSERVER_HOST`.
+    pub host: String,
+    /// `DATABASE_OBSERVER_PORT`.
+    pub port: u16,
+    /// `DATABASE_OBSERVER_USERNAME`; `DATABASE_USERNAME` if unset.
+    pub username: String,
+    /// `DATABASE_OBSERVER_PASSWORD` or `DATABASE_OBSERVER_PASSWORD_FILE`; `DATABASE_PASSWORD` if unset.
+    pub password: Secret,
+}
+
+impl DatabaseConfig {
+    /// Takes passwords from their files again, as they are now.
+    ///
+    /// # Errors
+    /// A file that cannot be read; the password of before stays.
+    pub fn read_passwords_again(&mut self) -> std::io::Result<()> {
+        if let Some(observer) = &mut self.observer {
+            observer.password = observer.password.read_again()?;
+        }
+        self.password = self.password.read_again()?;
+        Ok(())
+    }
+
+    /// How to reach the server that knows the tables.
+    pub fn of_tables(&self) -> Cow<'_, Self> {
+        match &self.observer {
+            None => Cow::Borrowed(self),
+            Some(observer) => Cow::Owned(Self {
+                host: observer.host.clone(),
+                port: observer.port,
+                username: observer.username.clone(),
+                password: observer.password.clone(),
+                ..self.clone()
+            }),
+        }
+    }
 }
 
 /// `SCHEMA_POLICY`.

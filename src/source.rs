@@ -12,10 +12,12 @@ pub mod captured;
 mod chances;
 pub mod connection;
 pub mod decode;
+pub mod failover;
 pub mod feed;
 pub mod fingerprint;
 pub mod forecast;
 pub mod intake;
+mod learnt;
 pub mod lease;
 pub mod lost;
 pub mod opening;
@@ -26,6 +28,7 @@ pub mod rows;
 #[cfg(test)]
 mod sample;
 pub mod schema;
+pub mod stall;
 pub mod status;
 pub mod streaming;
 pub mod tables;
@@ -48,11 +51,11 @@ use crate::position::{GtidSet, Position, ServerIdentity};
 use crate::retry::{Delays, Disposition, Failure, Reason};
 use away::Away;
 use feed::Feed;
+pub use learnt::Learnt;
 use opening::Opened;
 use parked::{Order, Parking};
-use preflight::{ServerFacts, Severity};
+use preflight::Severity;
 pub use schema::history::History;
-use schema::history::{Beginning, Fate};
 use status::Publisher;
 pub use status::{SourceState, SourceStatus};
 use streaming::{Streaming, Turn};
@@ -69,15 +72,6 @@ pub struct Resume {
     pub position: Position,
     /// Whether the run that wrote down what it learnt of the tables got exactly so far.
     pub with_history: bool,
-}
-
-/// What an earlier run learnt of the tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Learnt {
-    /// The server that its places belong to.
-    pub identity: ServerIdentity,
-    /// What held where.
-    pub history: History,
 }
 
 /// What the source has for the driver.
@@ -129,6 +123,14 @@ pub struct Source {
     refused: bool,
     /// Transactions that the server has purged, as its stream said.
     purged: GtidSet,
+    /// Transactions that the stream left out.
+    missing: Option<GtidSet>,
+    /// Whether the stream came from another binlog instance than the files of the position.
+    elsewhere: bool,
+    /// Connections in a row that the server ended before it had sent anything.
+    closed_at_once: u32,
+    /// Since when the server has less than was read.
+    behind_since: Option<Instant>,
 }
 
 impl Source {
@@ -163,6 +165,10 @@ impl Source {
             patience: away::patience(None),
             refused: false,
             purged: GtidSet::default(),
+            missing: None,
+            elsewhere: false,
+            closed_at_once: 0,
+            behind_since: None,
         }
     }
 
@@ -239,6 +245,7 @@ impl Source {
                             .await;
                         if streaming.made_progress() {
                             (self.attempts, self.denied, self.refused) = (0, 0, false);
+                            self.closed_at_once = 0;
                         }
                         outcome
                     }
@@ -345,8 +352,12 @@ impl Source {
     fn begin(&mut self, opened: Opened) {
         let flavour = opened.facts.identity.flavour;
         let begin = opened.begin;
+        self.behind_since = None;
         if let Some(gap) = &begin.gap {
             self.leap(gap);
+        }
+        if begin.moved {
+            self.relocate(&opened.facts);
         }
         if self.feed.is_none() {
             for finding in opened.findings.iter().filter(|f| f.severity == Severity::Warning) {
@@ -357,7 +368,7 @@ impl Source {
         let resumed = self.known.is_some() && begin.gap.is_none();
         self.known = Some((opened.facts.identity.clone(), begin.position.clone()));
         if self.feed.is_none() {
-            let history = self.history(&opened.facts, &begin.position, resumed);
+            let history = self.history(&opened.facts, &begin, resumed);
             let parking = Parking::new(&begin.position.parked);
             let tracker = Tracker::new(flavour, begin.position, begin.adopt_previous, begin.not_before);
             let left_out = !resumed && history.tables().next().is_some();
@@ -383,32 +394,6 @@ impl Source {
             self.config.schema_check,
             begin.proven,
         )));
-    }
-
-    /// What an earlier run learnt, as it holds for this server and this start.
-    fn history(&mut self, facts: &ServerFacts, start: &Position, resumed: bool) -> History {
-        let Some(Learnt {
-            identity,
-            mut history,
-        }) = self.learnt.take()
-        else {
-            return History::default();
-        };
-        let fate = history.begin(Beginning {
-            start,
-            resumed,
-            same_server: opening::is_same(&identity, &facts.identity),
-            oldest: &facts.oldest,
-            head: &facts.head,
-            executed: facts.gtid_executed.as_ref(),
-        });
-        if fate == Fate::Dropped {
-            tracing::warn!(
-                code = "schema_history_foreign",
-                "the definitions learnt earlier belong to another binlog; they are read from the server, as it has them now"
-            );
-        }
-        history
     }
 
     /// Decides between another try and a halt.

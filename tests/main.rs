@@ -41,6 +41,8 @@ mod sdk;
 #[cfg(test)]
 mod secrecy;
 #[cfg(test)]
+mod seekdb;
+#[cfg(test)]
 mod selection;
 #[cfg(test)]
 mod shutdown;

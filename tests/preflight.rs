@@ -15,7 +15,7 @@ use cdc_collector::source::connection::{self, DumpStart};
 use cdc_collector::source::preflight::{Finding, ServerFacts, Severity, inspect, verdict};
 use cdc_collector::source::refusal;
 use futures_util::StreamExt;
-use harness::servers::{Login, MariaDb, MySql, Options, RELAY, SCHEMA, Seekdb, Server};
+use harness::servers::{Login, MariaDb, MySql, Options, RELAY, SCHEMA, Server};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -25,6 +25,7 @@ pub(crate) fn config(server: &Server, login: Login) -> DatabaseConfig {
         port: server.port(),
         username: login.user.to_owned(),
         password: Secret::new(login.password),
+        observer: None,
         tables: TableFilter::parse(SCHEMA, "*").unwrap(),
         tls: TlsConfig {
             mode: TlsMode::Disabled,
@@ -298,24 +299,6 @@ async fn a_second_reader_with_the_same_id_is_named() {
         assert_eq!(failure.reason.code, "replica_id_conflict", "{flavour}: {failure}");
         assert!(matches!(failure.disposition, Disposition::Halt { .. }));
     }
-}
-
-/// It claims `log_bin = ON`.
-#[tokio::test]
-async fn oceanbase_without_a_binlog_service_is_named() {
-    let server = Seekdb::start(Options::default()).await.unwrap();
-    server
-        .execute(&["CREATE TABLE orders (id BIGINT UNSIGNED PRIMARY KEY)"])
-        .await
-        .unwrap();
-    let config = config(&server, server.admin());
-    let (facts, findings) = look(&config).await;
-    assert_eq!(facts.identity.flavour, Flavour::OceanBase);
-    assert_eq!(facts.captured_tables, 1);
-    let failure = verdict(&findings).unwrap_err();
-    assert_eq!(failure.reason.code, "no_binlog_service", "{findings:#?}");
-    assert!(failure.reason.message.contains("log_bin = ON"), "{failure}");
-    assert!(matches!(&failure.disposition, Disposition::Halt { remedy } if remedy.contains("2883")));
 }
 
 #[tokio::test]

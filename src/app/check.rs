@@ -45,6 +45,14 @@ async fn database(config: &Config) -> Vec<Finding> {
         Ok((_, findings)) => findings,
         Err(failure) => vec![fatal(failure)],
     };
+    if config.database.observer.is_some() {
+        connection::close(conn).await;
+        conn = match connection::connect(&config.database.of_tables()).await {
+            Ok(conn) => conn,
+            // Said already.
+            Err(_) => return findings,
+        };
+    }
     match preflight::column_rules(&mut conn, &config.database, &config.records).await {
         Ok(of_rules) => findings.extend(of_rules),
         Err(failure) => findings.push(fatal(failure)),

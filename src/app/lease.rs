@@ -115,10 +115,8 @@ impl Keeper {
             let code = failure.reason.code;
             if code == "database_access_denied" {
                 denied = denied.saturating_add(1);
-                // Its file may have the new one by now.
-                if let Ok(password) = self.database.password.read_again() {
-                    self.database.password = password;
-                }
+                // Its file may have the new one by now; if it cannot be read, that of before is tried again.
+                drop(self.database.read_passwords_again());
             }
             let is_final = matches!(failure.disposition, Disposition::Halt { .. })
                 && (code != "database_access_denied" || denied >= self.alarm_attempts);

@@ -3,6 +3,8 @@
 //! A reader that meets a bad value notes the problem and goes on with a stand-in; stand-ins never leave this
 //! file, because a configuration with a problem is not handed out.
 
+mod observer;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -109,13 +111,17 @@ impl Reader<'_> {
             Ok(0) | Err(_) => derived_server_id(group, &host, port),
             Ok(id) => id,
         };
+        let username = self.text("database.username");
+        let password = self
+            .secret("database.password")
+            .unwrap_or_else(|| Secret::new(""));
+        let observer = self.observer(&username, &password);
         DatabaseConfig {
             host,
             port,
-            username: self.text("database.username"),
-            password: self
-                .secret("database.password")
-                .unwrap_or_else(|| Secret::new("")),
+            username,
+            password,
+            observer,
             tables: self.tables(),
             tls: self.tls(),
             server_id,

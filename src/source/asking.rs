@@ -1,6 +1,7 @@
 //! The second connection: table definitions when they are needed, the end of the binlog every now and then.
 //!
-//! One question at a time. A question under way is kept here, so that whoever waits for it may be dropped and
+//! Where the binlog comes straight from an OceanBase binlog instance, which knows no tables, definitions are asked for on a
+//! third one, at the observer. One question at a time. A question under way is kept here, so that whoever waits for it may be dropped and
 //! come back.
 
 use std::future::Future;
@@ -11,6 +12,7 @@ use mysql_async::Conn;
 
 use crate::change::TableId;
 use crate::config::DatabaseConfig;
+use crate::position::GtidSet;
 use crate::retry::Failure;
 use crate::source::connection::{self, Answer, cell};
 use crate::source::schema::{TableDefinition, load};
@@ -25,16 +27,28 @@ pub enum Told {
         /// The server's clock behind it, seconds since 1970.
         read_at: u64,
     },
-    /// The server's binlog files with their sizes in bytes, oldest first.
-    Files(Vec<(String, u64)>),
+    /// What there is of the binlog.
+    Files {
+        /// Its files with their sizes in bytes, oldest first.
+        files: Vec<(String, u64)>,
+        /// Every transaction that the server has, where that was asked for and is told.
+        executed: Option<GtidSet>,
+    },
 }
 
 type Reply = (Result<Told, Failure>, Option<Conn>);
 
-/// The connection, or the question that it is busy with.
+/// The connections, or the question that one of them is busy with.
 #[derive(Default)]
 pub struct Asking {
-    conn: Option<Conn>,
+    /// To whoever has the binlog.
+    binlog: Option<Conn>,
+    /// To the observer, where that is another server.
+    observer: Option<Conn>,
+    /// Whether the question under way is the observer's.
+    of_observer: bool,
+    /// Whether the executed transactions are worth a question.
+    executed: bool,
     question: Option<Pin<Box<dyn Future<Output = Reply> + Send>>>,
 }
 
@@ -44,11 +58,14 @@ enum Question {
 }
 
 impl Asking {
-    /// Takes over a connection that was prepared already.
-    pub fn new(conn: Conn) -> Self {
+    /// Takes over connections that were prepared already; the one to the observer, where that is another server than the
+    /// one of the binlog. `executed` says whether to ask for the executed transactions as well.
+    pub fn new(binlog: Conn, observer: Option<Conn>, executed: bool) -> Self {
         Self {
-            conn: Some(conn),
-            question: None,
+            binlog: Some(binlog),
+            observer,
+            executed,
+            ..Self::default()
         }
     }
 
@@ -68,12 +85,19 @@ impl Asking {
     }
 
     fn ask(&mut self, config: &Arc<DatabaseConfig>, question: Question) {
-        let conn = self.conn.take();
+        let of_observer = config.observer.is_some() && matches!(question, Question::Definition(_));
+        self.of_observer = of_observer;
+        let conn = if of_observer {
+            self.observer.take()
+        } else {
+            self.binlog.take()
+        };
+        let executed = self.executed;
         let config = Arc::clone(config);
         self.question = Some(Box::pin(async move {
             let mut conn = match conn {
                 Some(conn) => conn,
-                None => match prepared(&config).await {
+                None => match prepared(&config, of_observer).await {
                     Ok(conn) => conn,
                     Err(failure) => return (Err(failure), None),
                 },
@@ -82,7 +106,7 @@ impl Asking {
                 Question::Definition(id) => load::load(&mut conn, id, config.connect_timeout)
                     .await
                     .map(|(definition, read_at)| Told::Definition { definition, read_at }),
-                Question::Files => files(&mut conn, &config).await.map(Told::Files),
+                Question::Files => files(&mut conn, &config, executed).await,
             };
             // After a failure nobody knows what the connection would answer next.
             let conn = answer.is_ok().then_some(conn);
@@ -100,36 +124,49 @@ impl Asking {
         };
         let (answer, conn) = question.await;
         self.question = None;
-        self.conn = conn;
+        if self.of_observer {
+            self.observer = conn;
+        } else {
+            self.binlog = conn;
+        }
         answer
     }
 
     /// Says goodbye.
     pub async fn close(&mut self) {
         self.question = None;
-        if let Some(conn) = self.conn.take() {
+        for conn in [self.binlog.take(), self.observer.take()].into_iter().flatten() {
             connection::close(conn).await;
         }
     }
 }
 
-async fn prepared(config: &DatabaseConfig) -> Result<Conn, Failure> {
-    let mut conn = connection::connect(config).await?;
-    for statement in load::PREPARATIONS {
-        connection::query(&mut conn, statement, config.connect_timeout).await?;
+/// A connection for questions about the binlog, or about tables.
+async fn prepared(config: &DatabaseConfig, of_observer: bool) -> Result<Conn, Failure> {
+    let is_instance = config.observer.is_some() && !of_observer;
+    if is_instance {
+        return connection::connect(config).await;
     }
-    Ok(conn)
+    load::connect(config).await
 }
 
-async fn files(conn: &mut Conn, config: &DatabaseConfig) -> Result<Vec<(String, u64)>, Failure> {
+async fn files(conn: &mut Conn, config: &DatabaseConfig, executed: bool) -> Result<Told, Failure> {
     let rows = match connection::query(conn, "SHOW BINARY LOGS", config.connect_timeout).await? {
         Answer::Rows(rows) => rows,
         Answer::NoResultSet => Vec::new(),
     };
-    Ok(rows
+    let files = rows
         .iter()
         .filter_map(|row| Some((cell(row, 0)?, cell(row, 1)?.parse().ok()?)))
-        .collect())
+        .collect();
+    // Asked last: what is in it and was not sent by then is late.
+    let executed = if executed {
+        connection::variable(conn, "gtid_executed", config.connect_timeout).await?
+    } else {
+        None
+    };
+    let executed = executed.and_then(|set| set.parse().ok());
+    Ok(Told::Files { files, executed })
 }
 
 /// Bytes from a place in the binlog to its end; `None` if the file is not among them.

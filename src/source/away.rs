@@ -40,6 +40,7 @@ impl Away {
     /// Just left; without a connection for questions one is made when it is needed.
     pub fn new(asking: Option<Asking>) -> Self {
         Self {
+            // Of the binlog's files alone, which all kinds of servers tell alike.
             asking: asking.unwrap_or_default(),
             next_look: Instant::now(),
         }
@@ -54,7 +55,7 @@ impl Away {
                 self.asking.files(config);
             }
             match self.asking.answer().await {
-                Ok(Told::Files(files)) => {
+                Ok(Told::Files { files, .. }) => {
                     let (file, pos) = feed.tracker().read_to();
                     publisher.head(&files, bytes_behind(&files, file, pos));
                 }

@@ -52,7 +52,7 @@ impl DeclaredTable {
 /// # Errors
 /// What the network or the server refused.
 pub async fn for_each(config: &DatabaseConfig, mut each: impl FnMut(DeclaredTable)) -> Result<(), Failure> {
-    let mut conn = connection::connect(config).await?;
+    let mut conn = load::connect(config).await?;
     let result = ask(&mut conn, config, &mut each).await;
     connection::close(conn).await;
     result
@@ -63,9 +63,6 @@ async fn ask(
     config: &DatabaseConfig,
     each: &mut impl FnMut(DeclaredTable),
 ) -> Result<(), Failure> {
-    for statement in load::PREPARATIONS {
-        connection::query(conn, statement, config.connect_timeout).await?;
-    }
     let mut tables = preflight::captured_tables(conn, config).await?;
     tables.sort();
     for id in tables {

@@ -3,6 +3,7 @@
 //! Joins the transaction tracker with the tables in force, passes over rows that were handed on before a cut
 //! (I7), and refuses rows that it cannot read with certainty (I6).
 
+mod instance;
 mod marks;
 mod parking;
 mod refusals;
@@ -91,6 +92,8 @@ pub struct Feed {
     pending: Option<Pending>,
     meta: SourceMeta,
     marks: Marks,
+    /// Whether the stream's first file is still to come.
+    first_file: bool,
 }
 
 /// The rows of an event.
@@ -165,6 +168,7 @@ impl Feed {
                 late: false,
             },
             marks: Marks::default(),
+            first_file: true,
         }
     }
 
@@ -197,8 +201,18 @@ impl Feed {
     /// The stream was cut: what was begun is expected again. Returns the point to start the next stream at.
     pub fn cut(&mut self) -> Position {
         self.pending = None;
+        let was_there = !std::mem::replace(&mut self.first_file, true);
         self.tables.new_file();
-        self.tracker.cut()
+        let here = self.tracker.cut();
+        if self.main.is_some() {
+            return here;
+        }
+        // While the places are those of files that were read: the next stream may bring others.
+        if was_there {
+            self.tables.cover(&here);
+        }
+        let parked = self.tables.parking().named(&here, None);
+        Position { parked, ..here }
     }
 
     /// Whether rows wait, or records that are none.
@@ -228,6 +242,9 @@ impl Feed {
     /// Whatever makes it uncertain what was committed.
     pub fn event(&mut self, header: &Header, body: &[u8]) -> Result<Fed, Failure> {
         let meaning = decode::parse(header, body)?;
+        if meaning == Meaning::FormatDescription && std::mem::take(&mut self.first_file) {
+            self.arrive(header)?;
+        }
         let defines = matches!(
             meaning,
             Meaning::Query {

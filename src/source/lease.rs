@@ -61,7 +61,7 @@ impl Connection {
     /// # Errors
     /// As [`connection::connect`] and [`connection::query`].
     pub async fn open(config: &DatabaseConfig, name: &str) -> Result<Self, Failure> {
-        let mut conn = connection::connect(config).await?;
+        let mut conn = connection::connect(&config.of_tables()).await?;
         let flavour = preflight::flavour(&mut conn, config).await?;
         let mut lease = Self {
             conn,

@@ -19,6 +19,9 @@ use crate::source::{Learnt, Source};
 /// Code of a position that the server has purged.
 pub const PURGED: &str = "position_purged";
 
+/// Code of transactions that the stream leaves out.
+pub const GAP: &str = "gtid_gap";
+
 /// Code of a gap that was passed over.
 const LEAPT: &str = "position_lost";
 
@@ -35,6 +38,20 @@ pub fn purged(read: &GtidSet, purged: &GtidSet) -> Failure {
             lost.count()
         ),
         REMEDY,
+    )
+}
+
+/// The server sent `transaction`, and `missing` before it neither now nor earlier.
+pub fn left_out(transaction: &str, read: &GtidSet, missing: &GtidSet) -> Failure {
+    Failure::halt(
+        GAP,
+        format!(
+            "the server sent transaction {transaction} and not the {} transactions before it, {missing}, which were not read \
+             either: read were {read}",
+            missing.count()
+        ),
+        "check the binlog service for lost or purged files; copy the captured tables anew, and set \
+         `ON_POSITION_LOST=earliest`, or latest, to go on behind a record of the gap",
     )
 }
 
@@ -92,7 +109,7 @@ impl Source {
             Arc::make_mut(&mut config).position_lost = PositionLost::Halt;
         }
         let (records, known) = (Arc::clone(&self.records), self.known.clone());
-        opening::open(config, records, known, self.purged.clone())
+        opening::open(config, records, known, self.purged.clone(), self.instance())
     }
 
     /// Reading goes on behind a gap: says so, and keeps of what was read before only what is known of the tables.

@@ -8,13 +8,15 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mysql_async::{BinlogStream, Conn};
+use mysql_async::BinlogStream;
 
 use crate::change::Gap;
 use crate::config::{DatabaseConfig, RecordsConfig, StartPosition};
 use crate::position::{FilePosition, Flavour, GtidSet, Position, ServerIdentity};
 use crate::retry::Failure;
+use crate::source::asking::Asking;
 use crate::source::connection::{self, DumpStart};
+use crate::source::failover::{self, BEHIND};
 use crate::source::lost;
 use crate::source::preflight::{self, Finding, ServerFacts};
 use crate::source::schema::load;
@@ -24,8 +26,8 @@ use crate::source::transaction::FILE_START;
 pub struct Opened {
     /// Its events.
     pub stream: BinlogStream,
-    /// A second connection, for questions.
-    pub asking: Conn,
+    /// Other connections, for questions.
+    pub asking: Asking,
     /// The server.
     pub facts: ServerFacts,
     /// What was noticed about it.
@@ -50,10 +52,14 @@ pub struct Begin {
     pub not_before: Option<u64>,
     /// What was lost in front of it.
     pub gap: Option<Gap>,
+    /// Whether its file is another binlog instance's than the one that was read before.
+    pub moved: bool,
 }
 
-/// Connects and requests the dump from `known`, or from the configured start. `purged` are transactions that the
-/// server is known to have purged although it does not say so.
+/// Connects and requests the dump from `known`, or from the configured start.
+///
+/// `purged` are transactions that the server is known to have purged although it does not say so, `instance` is the
+/// OceanBase binlog instance whose files the position names, as far as it is known.
 ///
 /// # Errors
 /// What the network or the server refused, or a position that the server cannot continue from.
@@ -62,46 +68,30 @@ pub async fn open(
     records: Arc<RecordsConfig>,
     known: Option<(ServerIdentity, Position)>,
     purged: GtidSet,
+    instance: Option<u64>,
 ) -> Result<Opened, Failure> {
     let mut asking = connection::connect(&config).await?;
     let (facts, mut findings) = preflight::inspect(&mut asking, &config).await?;
-    findings.extend(preflight::column_rules(&mut asking, &config, &records).await?);
-    preflight::verdict(&findings)?;
-    for statement in load::PREPARATIONS {
-        connection::query(&mut asking, statement, config.connect_timeout).await?;
-    }
-    let charsets = load::database_charsets(&mut asking, config.connect_timeout).await?;
-    let begin = match known {
-        Some((identity, position)) => {
-            same_history(&identity, &facts.identity)?;
-            let purged = purged.with(facts.gtid_purged.as_ref().unwrap_or(&GtidSet::default()));
-            let (position, gap) = match can_continue(&position, &facts, &purged) {
-                Ok(()) => (position, None),
-                Err(failure) if failure.reason.code == lost::PURGED => {
-                    let gap = lost::gap(position, &facts, &purged, config.position_lost).ok_or(failure)?;
-                    (gap.to.clone(), Some(gap))
-                }
-                Err(failure) => return Err(failure),
-            };
-            Begin {
-                position,
-                adopt_previous: false,
-                proven: true,
-                not_before: None,
-                gap,
-            }
-        }
-        None => choose(&config.start, &facts)?,
+    let mut observer = match &config.observer {
+        Some(_) => Some(connection::connect(&config.of_tables()).await?),
+        None => None,
     };
+    let of_tables = observer.as_mut().unwrap_or(&mut asking);
+    findings.extend(preflight::column_rules(of_tables, &config, &records).await?);
+    preflight::verdict(&findings)?;
+    load::prepare(of_tables, config.connect_timeout).await?;
+    let charsets = load::database_charsets(of_tables, config.connect_timeout).await?;
+    let begin = begin(&config, known, &facts, purged, instance)?;
     let start = match &begin.position.gtid_set {
         Some(set) => DumpStart::Gtid(set.clone()),
         None => DumpStart::File(begin.position.file.clone()),
     };
     let conn = connection::connect(&config).await?;
     let stream = connection::request_dump(conn, facts.identity.flavour, &config, &start).await?;
+    let sets = facts.identity.flavour == Flavour::OceanBase && begin.position.gtid_set.is_some();
     Ok(Opened {
         stream,
-        asking,
+        asking: Asking::new(asking, observer, sets),
         facts,
         findings,
         begin,
@@ -109,37 +99,41 @@ pub async fn open(
     })
 }
 
-fn name(identity: &ServerIdentity) -> String {
-    if identity.server_uuid.is_empty() {
-        format!("{} with server_id {}", identity.flavour, identity.server_id)
+/// Where a dump begins on a server with these facts: at `known`, or at the configured start. As [`open`].
+fn begin(
+    config: &DatabaseConfig,
+    known: Option<(ServerIdentity, Position)>,
+    facts: &ServerFacts,
+    purged: GtidSet,
+    instance: Option<u64>,
+) -> Result<Begin, Failure> {
+    let Some((identity, position)) = known else {
+        return choose(&config.start, facts);
+    };
+    failover::same_history(&identity, &position, facts)?;
+    let moved = failover::has_moved(&position, facts, instance);
+    let position = if moved {
+        failover::placed(position, &facts.oldest)
     } else {
-        format!("{} {}", identity.flavour, identity.server_uuid)
-    }
-}
-
-/// Whether positions of the one server mean the same on the other.
-pub fn is_same(known: &ServerIdentity, now: &ServerIdentity) -> bool {
-    known.flavour == now.flavour
-        && if known.server_uuid.is_empty() {
-            known.server_id == now.server_id
-        } else {
-            known.server_uuid == now.server_uuid
+        position
+    };
+    let purged = purged.with(facts.gtid_purged.as_ref().unwrap_or(&GtidSet::default()));
+    let (position, gap) = match can_continue(&position, facts, &purged) {
+        Ok(()) => (position, None),
+        Err(failure) if failure.reason.code == lost::PURGED => {
+            let gap = lost::gap(position, facts, &purged, config.position_lost).ok_or(failure)?;
+            (gap.to.clone(), Some(gap))
         }
-}
-
-fn same_history(known: &ServerIdentity, now: &ServerIdentity) -> Result<(), Failure> {
-    if is_same(known, now) {
-        return Ok(());
-    }
-    Err(Failure::halt(
-        "checkpoint_other_server",
-        format!(
-            "the position belongs to {}, the server is {}",
-            name(known),
-            name(now)
-        ),
-        "point DATABASE_HOST at the server of the checkpoint, or remove the checkpoint and set START_POSITION",
-    ))
+        Err(failure) => return Err(failure),
+    };
+    Ok(Begin {
+        position,
+        adopt_previous: false,
+        proven: true,
+        not_before: None,
+        gap,
+        moved,
+    })
 }
 
 /// Whether everything behind the position is still on the server, which has `purged`. OceanBase would not say if it
@@ -148,6 +142,16 @@ fn can_continue(position: &Position, facts: &ServerFacts, purged: &GtidSet) -> R
     let Some(set) = &position.gtid_set else {
         return file_is_there(position, facts);
     };
+    let behind = |executed: &GtidSet| {
+        Failure::retry(
+            BEHIND,
+            format!("the position {set} has transactions that the server has not: {executed}"),
+        )
+    };
+    // An instance that was just made has read nothing of its tenant's yet.
+    if !facts.gtid && facts.identity.flavour == Flavour::OceanBase {
+        return Err(behind(&GtidSet::default()));
+    }
     if !facts.gtid {
         return Err(Failure::halt(
             "gtid_mode_off",
@@ -160,10 +164,7 @@ fn can_continue(position: &Position, facts: &ServerFacts, purged: &GtidSet) -> R
     }
     match &facts.gtid_executed {
         // An instance that took over may be behind for a while; it must not filter out what it gets later.
-        Some(executed) if !executed.is_empty() && !executed.contains_set(set) => Err(Failure::retry(
-            "server_behind_position",
-            format!("the position {set} has transactions that the server has not: {executed}"),
-        )),
+        Some(executed) if !executed.is_empty() && !executed.contains_set(set) => Err(behind(executed)),
         Some(_) | None => Ok(()),
     }
 }
@@ -205,6 +206,7 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
         proven: true,
         not_before,
         gap: None,
+        moved: false,
     };
     let oldest = FilePosition {
         file: facts.oldest.file.clone(),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::change::TableId;
-use crate::position::{Parked, Position};
+use crate::position::{FilePosition, Parked, Position};
 use crate::retry::{Failure, Reason};
 use crate::source::rows::TableMap;
 use crate::source::schema::{TableDefinition, build};
@@ -242,6 +242,13 @@ impl Parking {
             "rows of {id} from {} to {} are not relayed",
             lot.since, here.file
         ))
+    }
+
+    /// Files are another binlog instance's now; `oldest` is the first place in them.
+    pub fn relocate(&mut self, oldest: &FilePosition) {
+        for lot in self.lots.values_mut() {
+            lot.since.file = oldest.clone();
+        }
     }
 
     /// Whether there are none.

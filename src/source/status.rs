@@ -17,6 +17,7 @@ use crate::source::feed::Feed;
 use crate::source::parked::Shown;
 use crate::source::preflight::ServerFacts;
 use crate::source::tally::Tally;
+use crate::source::transaction::LeftOut;
 
 /// Where the source is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +148,8 @@ pub struct Publisher {
     /// Whether something happened since the last snapshot.
     dirty: bool,
     files: Arc<[(String, u64)]>,
+    /// What was left out by the last snapshot.
+    left_out: LeftOut,
 }
 
 impl Publisher {
@@ -157,6 +160,7 @@ impl Publisher {
             events: 0,
             dirty: false,
             files: Arc::default(),
+            left_out: LeftOut::default(),
         }
     }
 
@@ -226,6 +230,7 @@ impl Publisher {
         let (file, pos) = tracker.read_to();
         let behind = bytes_behind(&self.files, file, pos);
         let left_out = tracker.left_out();
+        Tally::left_out(std::mem::replace(&mut self.left_out, left_out), left_out);
         if !feed.tables().parking().is_empty() {
             self.parked(feed);
         }
@@ -255,6 +260,12 @@ impl Publisher {
         let parked = feed.tables().parking().shown();
         Tally::parked(&parked);
         self.sender.send_modify(|status| status.parked = parked);
+    }
+
+    /// The files are others now, under the same names.
+    pub(super) fn relocated(&mut self) {
+        self.sender
+            .send_modify(|status| Arc::make_mut(&mut status.begun).clear());
     }
 
     /// A stretch of the binlog was lost: keeps it to be shown.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use mysql_async::{BinlogStream, Conn};
+use mysql_async::BinlogStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -23,6 +23,7 @@ use crate::source::feed::{Fed, Feed};
 use crate::source::intake::{Intake, Taken};
 use crate::source::parked::Order;
 use crate::source::schema::{LEFT_OUT_REMEDY, TABLE_LEFT_OUT};
+use crate::source::stall::{Look, Remedy, Stall};
 use crate::source::status::Publisher;
 use crate::source::tables;
 use crate::source::tally::Tally;
@@ -53,6 +54,11 @@ pub struct Streaming {
     compared: Option<TableId>,
     next_look: Instant,
     progress: bool,
+    /// Events that were no heartbeats.
+    events: u64,
+    stall: Stall,
+    /// What ends a silence that is none of the server's.
+    stalled: Option<Remedy>,
     /// Whether the start may be saved before anything was read from there.
     proven: bool,
     /// The parked table that the server is being asked about.
@@ -91,7 +97,7 @@ impl Streaming {
     /// Starts on a dump that was just requested; `proven` as in [`Begin`](super::opening::Begin).
     pub fn new(
         stream: BinlogStream,
-        asking: Conn,
+        asking: Asking,
         flavour: Flavour,
         heartbeat: Duration,
         schema_check: Duration,
@@ -99,7 +105,7 @@ impl Streaming {
     ) -> Self {
         Self {
             intake: Intake::new(stream, flavour, heartbeat),
-            asking: Asking::new(asking),
+            asking,
             proven,
             event: None,
             then: None,
@@ -110,6 +116,9 @@ impl Streaming {
             compared: None,
             next_look: Instant::now() + schema_check,
             progress: false,
+            events: 0,
+            stall: Stall::default(),
+            stalled: None,
             considering: None,
             considered: None,
             next_parked: Instant::now(),
@@ -150,6 +159,12 @@ impl Streaming {
             if self.turn.is_some() {
                 return Ok(Step::Boundary);
             }
+            if let Some(remedy) = self.stalled.take() {
+                if let Some(file) = &remedy.next_file {
+                    feed.skip_to(file);
+                }
+                return Err(remedy.failure);
+            }
             if self.needs.is_some() {
                 self.define(config, feed, publisher).await?;
                 continue;
@@ -182,6 +197,9 @@ impl Streaming {
             let header = taken.header;
             tally.event(header.kind, header.size);
             self.progress |= !is_introduction(&header);
+            if !matches!(header.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2) {
+                self.events = self.events.saturating_add(1);
+            }
             let fed = feed.event(&header, taken.body())?;
             if header.kind == kind::FORMAT_DESCRIPTION {
                 publisher.begun(feed.tracker().read_to().0, header.timestamp);
@@ -276,9 +294,21 @@ impl Streaming {
         let comparing = self.comparing.take();
         let considering = self.considering.take();
         match told {
-            Ok(Told::Files(files)) => {
-                let (file, pos) = feed.tracker().read_to();
+            Ok(Told::Files { files, executed }) => {
+                let tracker = feed.tracker();
+                let (file, pos) = tracker.read_to();
                 publisher.head(&files, bytes_behind(&files, file, pos));
+                if tracker.flavour() == Flavour::OceanBase {
+                    let look = Look {
+                        files: &files,
+                        executed: executed.as_ref(),
+                        read: tracker.gtid_set(),
+                        file,
+                        pos,
+                        events: self.events,
+                    };
+                    self.stalled = self.stall.judge(Instant::now(), &look);
+                }
                 if let Some((file, pos)) = files.last() {
                     let (file, pos) = (file.clone(), *pos);
                     self.audit.head(&FilePosition { file, pos });
@@ -375,7 +405,7 @@ impl Streaming {
         }
         let (definition, read_at) = match self.asking.answer().await? {
             Told::Definition { definition, read_at } => (definition, read_at),
-            Told::Files(_) => (None, u64::MAX),
+            Told::Files { .. } => (None, u64::MAX),
         };
         match feed.define(definition, read_at) {
             Ok(()) => {

@@ -4,6 +4,7 @@ use metrics::{Counter, counter, gauge};
 
 use crate::source::decode;
 use crate::source::parked::Shown;
+use crate::source::transaction::LeftOut;
 use crate::telemetry::metric;
 
 /// The labels that [`decode::kind_name`] gives.
@@ -56,6 +57,21 @@ impl Tally {
         }
     }
 
+    /// So much more was left out than before.
+    pub fn left_out(before: LeftOut, now: LeftOut) {
+        for (kind, before, now) in [
+            ("repeated_transactions", before.repeated, now.repeated),
+            ("transactions_before_start", before.before_start, now.before_start),
+            ("stray_rows", before.stray, now.stray),
+        ] {
+            // Behind a gap the count begins anew.
+            let more = now.checked_sub(before).unwrap_or(now);
+            if more > 0 {
+                counter!(metric::SOURCE_LEFT_OUT_TOTAL, "kind" => kind).increment(more);
+            }
+        }
+    }
+
     /// A connection failed.
     pub fn reconnect(reason: &'static str) {
         counter!(metric::SOURCE_RECONNECTS_TOTAL, "reason" => reason).increment(1);
@@ -83,5 +99,33 @@ impl Tally {
     /// Definitions changed; `kind` is the label.
     pub fn schema_change(kind: &'static str) {
         counter!(metric::SCHEMA_CHANGES_TOTAL, "kind" => kind).increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_counted_once() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let of = |repeated, stray| LeftOut {
+            repeated,
+            before_start: 0,
+            stray,
+        };
+        metrics::with_local_recorder(&recorder, || {
+            Tally::left_out(of(0, 0), of(2, 1));
+            Tally::left_out(of(2, 1), of(2, 1));
+            Tally::left_out(of(2, 1), of(5, 1));
+            // Behind a gap it begins anew.
+            Tally::left_out(of(5, 1), of(1, 0));
+        });
+        let text = recorder.handle().render();
+        for (kind, count) in [("repeated_transactions", 6), ("stray_rows", 1)] {
+            let line = format!("cdc_source_left_out_total{{kind=\"{kind}\"}} {count}");
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+        assert!(!text.contains("transactions_before_start"), "{text}");
     }
 }

@@ -24,6 +24,7 @@ fn config(port: u16) -> DatabaseConfig {
         port,
         username: ADMIN.user.to_owned(),
         password: Secret::new(ADMIN.password),
+        observer: None,
         tables: TableFilter::parse(SCHEMA, "*, !stock").unwrap(),
         tls: TlsConfig {
             mode: TlsMode::Disabled,

@@ -15,7 +15,7 @@ use crate::retry::Failure;
 use crate::source::decode::query::Definition;
 use crate::source::decode::{GtidHead, Header, Meaning, kind};
 use crate::source::fingerprint::Fingerprint;
-use crate::source::lost;
+use crate::source::{failover, lost};
 pub use open::Open;
 use open::{Follow, Place, changed};
 
@@ -68,7 +68,7 @@ pub struct Tracker {
     adopt_previous: bool,
     /// Whether the stream's first PREVIOUS_GTIDS is still to come.
     first_previous: bool,
-    /// What the oldest file of a server that purged too much follows on.
+    /// What the oldest file of a server that purged too much follows on, or what a stream left out.
     follows_on: Option<GtidSet>,
     not_before: Option<u64>,
     file: Arc<str>,
@@ -151,6 +151,18 @@ impl Tracker {
         position
     }
 
+    /// The files are another binlog instance's now: the next event comes from one of them, and `place` is the first of
+    /// all places there. To be told after a cut.
+    pub fn relocate(&mut self, place: &FilePosition) {
+        self.boundary = Place {
+            file: place.file.as_str().into(),
+            pos: place.pos,
+        };
+        self.file = Arc::clone(&self.boundary.file);
+        self.pos = place.pos;
+        self.event_start = place.pos;
+    }
+
     /// Whose binlog it is.
     pub fn flavour(&self) -> Flavour {
         self.flavour
@@ -191,7 +203,8 @@ impl Tracker {
         (&self.file, self.pos)
     }
 
-    /// What the stream follows on, if that is more than was read: transactions that its server has purged.
+    /// Transactions that the stream did not bring and that were not read before, as far as it shows: its server has
+    /// purged them, or leaves them out.
     pub fn follows_on(&self) -> Option<&GtidSet> {
         self.follows_on.as_ref()
     }
@@ -355,15 +368,18 @@ impl Tracker {
         };
         let text: Arc<str> = gtid.to_string().into();
         if self.flavour == Flavour::OceanBase
-            && let Some(set) = &self.gtid_set
-            && let Some(last) = set.last_gno(head.uuid)
-            && head.gno > last.saturating_add(1)
+            && let Some(set) = self.gtid_set.as_ref().filter(|set| !set.is_empty())
         {
-            return Err(Failure::halt(
-                "gtid_gap",
-                format!("transaction {text} follows on number {last}: what lies between was not sent"),
-                "check the binlog service for lost or purged files; copy the captured tables anew",
-            ));
+            // One uuid, and numbers without a gap: there, a server that lacks something says nothing.
+            let Some(last) = set.last_gno(head.uuid) else {
+                return Err(failover::unknown_source(&text, set));
+            };
+            let mut missing = GtidSet::default();
+            if missing.insert_range(head.uuid, last.saturating_add(1), head.gno.saturating_sub(1)) {
+                let failure = lost::left_out(&text, set, &missing);
+                self.follows_on = Some(missing);
+                return Err(failure);
+            }
         }
         let ts_us = self.commit_time(header, head);
         self.begin(Some(gtid), Some(text), ts_us, false)?;

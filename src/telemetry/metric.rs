@@ -42,7 +42,7 @@ pub mod label {
     pub const OUTCOME: &str = "outcome";
     /// Of `cdc_probes_total`: what the read-back showed.
     pub const RESULT: &str = "result";
-    /// Of `cdc_schema_changes_total`: what changed.
+    /// Of `cdc_schema_changes_total`: what changed. Of `cdc_source_left_out_total`: what was left out.
     pub const KIND: &str = "kind";
     /// Of `cdc_build_info`.
     pub const VERSION: &str = "version";
@@ -98,6 +98,7 @@ metrics_table! {
     SOURCE_RECONNECTS_TOTAL = "cdc_source_reconnects_total", Shape::Counter, Count, "Connections to the database lost or refused, by reason.";
     SOURCE_PARKS_TOTAL = "cdc_source_parks_total", Shape::Counter, Count, "Times that the database was left because DataHub took nothing for long.";
     SOURCE_GAPS_TOTAL = "cdc_source_gaps_total", Shape::Counter, Count, "Stretches of the binlog that the database had purged and that were passed over (ON_POSITION_LOST).";
+    SOURCE_LEFT_OUT_TOTAL = "cdc_source_left_out_total", Shape::Counter, Count, "What the database sent and was left out, by kind: repeated_transactions, transactions_before_start, stray_rows.";
     ROWS_DECODED_TOTAL = "cdc_rows_decoded_total", Shape::Counter, Count, "Row changes decoded, by operation; m: records beside the rows (EMIT_*).";
     ROWS_FILTERED_TOTAL = "cdc_rows_filtered_total", Shape::Counter, Count, "Row changes of tables that are not captured.";
     ROWS_ACKED_TOTAL = "cdc_rows_acked_total", Shape::Counter, Count, "Row changes that DataHub acknowledged.";

@@ -329,3 +329,52 @@ fn the_file_in_the_repository_repeats_the_defaults() {
         }
     }
 }
+
+#[test]
+fn an_observer_has_what_the_database_has_unless_it_is_said() {
+    assert!(config(&[]).database.observer.is_none());
+    let one = config(&[("DATABASE_USERNAME", "cdc@shop"), ("DATABASE_PASSWORD", "p")]).database;
+    assert_eq!(
+        (&one.of_tables().host, one.of_tables().port),
+        (&one.host, one.port)
+    );
+    let of = |more: &[(&str, &str)]| {
+        let mut all = vec![("DATABASE_USERNAME", "cdc@shop"), ("DATABASE_PASSWORD", "p")];
+        all.extend([("DATABASE_PORT", "8100"), ("DATABASE_OBSERVER_HOST", "observer")]);
+        all.extend_from_slice(more);
+        let database = config(&all).database;
+        assert_eq!((database.port, database.username.as_str()), (8100, "cdc@shop"));
+        let tables = database.of_tables();
+        let password = tables.password.expose().to_owned();
+        (
+            tables.host.clone(),
+            tables.port,
+            tables.username.clone(),
+            password,
+        )
+    };
+    let expected = |port, username: &str, password: &str| {
+        (
+            String::from("observer"),
+            port,
+            username.to_owned(),
+            password.to_owned(),
+        )
+    };
+    assert_eq!(of(&[]), expected(2881, "cdc@shop", "p"));
+    let own = [
+        ("DATABASE_OBSERVER_PORT", "2882"),
+        ("DATABASE_OBSERVER_USERNAME", "look@shop"),
+        ("DATABASE_OBSERVER_PASSWORD", "q"),
+    ];
+    assert_eq!(of(&own), expected(2882, "look@shop", "q"));
+    for one in [own[1], own[2]] {
+        let found = problems(&[one]);
+        let variables: Vec<_> = found.iter().map(|p| p.variable.as_str()).collect();
+        assert_eq!(variables, ["DATABASE_OBSERVER_HOST"], "{one:?}");
+    }
+    assert_eq!(
+        problems(&[("DATABASE_OBSERVER_HOST", "a:1")])[0].message,
+        "is not a host name"
+    );
+}

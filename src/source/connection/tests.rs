@@ -11,6 +11,7 @@ fn config(port: u16, mode: TlsMode) -> DatabaseConfig {
         port,
         username: "root@tenant#cluster".to_owned(),
         password: Secret::new("hunter2-secret"),
+        observer: None,
         tables: TableFilter::parse("shop", "*").unwrap(),
         tls: TlsConfig {
             mode,

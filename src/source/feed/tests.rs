@@ -1,3 +1,4 @@
+mod instance;
 mod marks;
 mod parked;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::position::ServerIdentity;
 
 const U: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
@@ -94,23 +95,6 @@ fn an_old_oceanbase_without_sets_starts_at_the_end_by_file() {
 }
 
 #[test]
-fn a_position_of_another_server_halts() {
-    let known = facts(Flavour::MySql).identity;
-    let mut other = known.clone();
-    other.server_id = 8;
-    assert!(
-        same_history(&known, &other).is_ok(),
-        "a uuid says more than an id"
-    );
-    other.server_uuid = U.replace('3', "4");
-    assert_eq!(code(same_history(&known, &other)), "checkpoint_other_server");
-    let known = facts(Flavour::MariaDb).identity;
-    let mut other = known.clone();
-    other.server_id = 8;
-    assert_eq!(code(same_history(&known, &other)), "checkpoint_other_server");
-}
-
-#[test]
 fn a_gap_is_noticed_before_the_dump() {
     let oceanbase = facts(Flavour::OceanBase);
     let gtid = |last| position(Some(set(last)), file("gone", 4));
@@ -135,4 +119,18 @@ fn a_gap_is_noticed_before_the_dump() {
     assert_eq!(code(by_file("b.1", 901)), "position_ahead");
     assert_eq!(code(by_file("b.0", 4)), "position_purged");
     assert_eq!(code(by_file("b.3", 4)), "position_ahead", "the series began anew");
+}
+
+#[test]
+fn an_instance_without_transactions_is_behind_and_not_without_gtids() {
+    let mut oceanbase = facts(Flavour::OceanBase);
+    (oceanbase.gtid, oceanbase.gtid_executed, oceanbase.gtid_purged) = (false, None, None);
+    let outcome = |facts: &ServerFacts| {
+        let position = position(Some(set(10)), file("gone", 4));
+        code(can_continue(&position, facts, &GtidSet::default()))
+    };
+    assert_eq!(outcome(&oceanbase), BEHIND);
+    let mut mysql = facts(Flavour::MySql);
+    mysql.gtid = false;
+    assert_eq!(outcome(&mysql), "gtid_mode_off");
 }

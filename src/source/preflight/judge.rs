@@ -143,12 +143,26 @@ fn binlog(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
         Listing::NoResultSet => "SHOW MASTER STATUS was answered without a result".to_owned(),
         Listing::Rows(_) => "SHOW MASTER STATUS lists no file".to_owned(),
     };
-    if seen.flavour == Flavour::OceanBase {
+    if seen.has_observer && seen.flavour != Flavour::OceanBase {
+        all.push(fatal(
+            "observer_other_server",
+            format!("DATABASE_OBSERVER_HOST is a {}", seen.flavour),
+            "name an observer of OceanBase there, or leave it out: only OceanBase has the binlog and the tables on two servers",
+        ));
+    } else if seen.flavour == Flavour::OceanBase {
         if seen.version.is_none() {
             all.push(fatal(
                 "binlog_instance_direct",
                 "this port is a binlog instance, which cannot be asked for tables and columns",
-                "point DATABASE_HOST and DATABASE_PORT at the ODP (usually port 2883)",
+                "point DATABASE_HOST and DATABASE_PORT at the ODP (usually port 2883), or name an observer of the tenant in \
+                 DATABASE_OBSERVER_HOST and DATABASE_OBSERVER_PORT (usually port 2881)",
+            ));
+        } else if seen.has_observer && facts.head.file.is_empty() {
+            all.push(fatal(
+                "no_binlog_service",
+                answer,
+                "point DATABASE_HOST and DATABASE_PORT at the binlog instance of the tenant (a port from 8100 upward), or leave \
+                 DATABASE_OBSERVER_HOST out and use the ODP (usually port 2883)",
             ));
         } else if facts.head.file.is_empty() {
             let claim = format!("{answer}, whatever log_bin = {} claims", seen.variable("log_bin"));

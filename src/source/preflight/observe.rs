@@ -8,7 +8,7 @@ use super::tables::{self, Captured};
 use crate::config::DatabaseConfig;
 use crate::position::Flavour;
 use crate::retry::{Failure, Reason};
-use crate::source::connection::{Answer, cell, one_text, query, variable};
+use crate::source::connection::{Answer, cell, close, connect, one_text, query, variable};
 use crate::source::refusal::{DUMP_REFUSED, MISSING_PRIVILEGES, STATEMENT_UNSUPPORTED, UNKNOWN_VARIABLE};
 
 /// Read as `SELECT @@name`: the form that an OceanBase proxy carries to the binlog instance.
@@ -40,6 +40,9 @@ const SHOWN: [&str; 16] = [
     "log_replica_updates",
     "log_slave_updates",
 ];
+
+/// What a binlog instance says of how long it keeps its files.
+const KEPT: [&str; 2] = ["binlog_expire_logs_seconds", "binlog_expire_logs_size"];
 
 /// What a statement that lists something was answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub(super) struct BinlogStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Observation {
     pub(super) flavour: Flavour,
+    /// Whether tables, versions and most variables are those of another server than the binlog's (`DATABASE_OBSERVER_*`).
+    pub(super) has_observer: bool,
     /// `VERSION()`; `None` only at a binlog instance, which knows no functions.
     pub(super) version: Option<String>,
     pub(super) version_comment: String,
@@ -109,10 +114,33 @@ impl Observation {
     }
 }
 
+/// Looks at the server of the binlog, through `conn`, and at the observer where that is another one.
 pub(super) async fn observe(conn: &mut Conn, config: &DatabaseConfig) -> Result<Observation, Failure> {
-    let (version, version_comment) = names(conn, config).await?;
+    let mut observer = match &config.observer {
+        Some(_) => Some(connect(&config.of_tables()).await?),
+        None => None,
+    };
+    let seen = observe_both(conn, observer.as_mut(), config).await;
+    if let Some(observer) = observer {
+        close(observer).await;
+    }
+    seen
+}
+
+async fn observe_both(
+    conn: &mut Conn,
+    mut observer: Option<&mut Conn>,
+    config: &DatabaseConfig,
+) -> Result<Observation, Failure> {
+    let has_observer = observer.is_some();
+    let (version, version_comment) = names(observer.as_deref_mut().unwrap_or(conn), config).await?;
     let flavour = flavour(version.as_deref(), &version_comment);
-    let variables = variables(conn, config).await?;
+    let mut variables = selected(conn, config, &SELECTED).await?;
+    variables.extend(shown(observer.as_deref_mut().unwrap_or(conn), config).await?);
+    if has_observer {
+        // Of its own files the instance knows more than the observer.
+        variables.extend(selected(conn, config, &KEPT).await?);
+    }
 
     let mut status = list(conn, config, "SHOW MASTER STATUS", status_row).await?;
     // MySQL from 8.4 on knows the statement by its new name only; a missing privilege needs no second try.
@@ -126,6 +154,7 @@ pub(super) async fn observe(conn: &mut Conn, config: &DatabaseConfig) -> Result<
     .await?;
     let mut seen = Observation {
         flavour,
+        has_observer,
         version,
         version_comment,
         variables,
@@ -138,7 +167,7 @@ pub(super) async fn observe(conn: &mut Conn, config: &DatabaseConfig) -> Result<
     };
     // A binlog instance has no `information_schema`, and what it makes of the question is undefined.
     if seen.version.is_some() {
-        seen.captured = tables::captured(conn, config).await?;
+        seen.captured = tables::captured(observer.unwrap_or(conn), config).await?;
     }
     match flavour {
         // No privilege is documented or checked there, and replication is not configured in its grammar.
@@ -196,16 +225,22 @@ async fn replication(
     Ok(())
 }
 
-async fn variables(
+async fn selected(
     conn: &mut Conn,
     config: &DatabaseConfig,
+    names: &[&'static str],
 ) -> Result<BTreeMap<&'static str, String>, Failure> {
     let mut variables = BTreeMap::new();
-    for name in SELECTED {
+    for name in names {
         if let Some(value) = variable(conn, name, config.connect_timeout).await? {
-            variables.insert(name, value);
+            variables.insert(*name, value);
         }
     }
+    Ok(variables)
+}
+
+async fn shown(conn: &mut Conn, config: &DatabaseConfig) -> Result<BTreeMap<&'static str, String>, Failure> {
+    let mut variables = BTreeMap::new();
     for name in SHOWN {
         let sql = format!("SHOW GLOBAL VARIABLES LIKE '{name}'");
         let rows = list(conn, config, &sql, |row| Some((cell(row, 0)?, cell(row, 1)?))).await?;

@@ -9,6 +9,7 @@ use crate::config::{DatabaseConfig, TypePolicy};
 use crate::retry::Failure;
 use crate::source::connection::{Answer, cell, query};
 use crate::source::schema::column_type;
+use crate::source::schema::load::spelt;
 
 /// Types that are decoded. Columns of any other are asked for, and judged by [`column_type::parse`].
 const TYPES: [&str; 46] = [
@@ -152,12 +153,13 @@ async fn captured_in(
         "SELECT DISTINCT TABLE_NAME FROM information_schema.STATISTICS {of_schema} AND INDEX_NAME = 'PRIMARY'"
     );
     let known: Vec<String> = TYPES.iter().map(|t| quoted(t)).collect();
-    // Only what may need a word: all columns of a large schema would cost more memory than the whole relay.
+    // OceanBase gives a STRING column now this DATA_TYPE, now that. Only what may need a word: all columns of a large schema would cost more memory than the whole relay.
     let columns = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, EXTRA \
+        "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, EXTRA, VERSION() \
          FROM information_schema.COLUMNS {of_schema} \
          AND (DATA_TYPE NOT IN ({}) OR COLUMN_TYPE LIKE '%COMPRESSED%' OR COLUMN_TYPE LIKE '%mariadb-5.3%' OR EXTRA LIKE '%VIRTUAL%' \
          OR COLUMN_TYPE LIKE 'bigint%unsigned%' OR COLUMN_TYPE LIKE 'bit(%' \
+         OR COLUMN_TYPE LIKE 'string%' OR (DATA_TYPE IN ('enum', 'set') AND VERSION() LIKE '%OceanBase%') \
          OR CHARACTER_SET_NAME NOT IN ('utf8mb4', 'utf8mb3', 'utf8', 'ascii', 'latin1', 'gbk', 'binary'))",
         known.join(", ")
     );
@@ -191,7 +193,7 @@ async fn captured_in(
                 table,
             },
             name: cell(&row, 1).unwrap_or_default(),
-            column_type: cell(&row, 2).unwrap_or_default(),
+            column_type: spelt(cell(&row, 2).unwrap_or_default(), cell(&row, 5).as_deref()),
             charset: cell(&row, 3),
             extra: cell(&row, 4).unwrap_or_default(),
         });

@@ -40,6 +40,7 @@ fn good(flavour: Flavour) -> Observation {
     };
     let mut seen = Observation {
         flavour,
+        has_observer: false,
         version: Some(version.to_owned()),
         version_comment: comment.to_owned(),
         variables: [
@@ -124,6 +125,10 @@ fn a_good_server_has_no_findings_to_act_on() {
         assert_eq!(codes(&seen, Severity::Warning), BTreeSet::new(), "{flavour}");
         assert_eq!(verdict(&findings(&seen, OUR_ID)), Ok(()));
     }
+    // A binlog instance, and an observer beside it.
+    let mut two = good(Flavour::OceanBase);
+    two.has_observer = true;
+    assert_eq!(verdict(&findings(&two, OUR_ID)), Ok(()));
 }
 
 type Spoil = fn(&mut Observation);
@@ -236,6 +241,12 @@ fn each_misconfiguration_has_its_code() {
             s.version = None;
             s.captured = Captured::default();
         }),
+        (OceanBase, "no_binlog_service", |s| {
+            s.has_observer = true;
+            s.status = refused(refusal::STATEMENT_UNSUPPORTED, "error 1064 near 'MASTER STATUS'");
+        }),
+        (MySql, "observer_other_server", |s| s.has_observer = true),
+        (MariaDb, "observer_other_server", |s| s.has_observer = true),
         (MySql, "schema_missing", |s| s.captured = Captured::default()),
         (MySql, "schema_missing", |s| {
             s.captured.missing = vec!["crm".to_owned()];

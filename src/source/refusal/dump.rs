@@ -83,6 +83,12 @@ const TEXTS: &[(&str, &str, Do)] = &[
         "subscriber_limit",
         Do::Retry,
     ),
+    // Its reason may name a checksum.
+    (
+        "failed to verify first event",
+        "position_corrupt",
+        Do::Halt(REMEDY_FOREIGN),
+    ),
     (
         "checksum",
         "checksum_refused",
@@ -94,11 +100,6 @@ const TEXTS: &[(&str, &str, Do)] = &[
         "log event entry exceeded",
         "packet_too_large",
         Do::Halt(REMEDY_PACKET),
-    ),
-    (
-        "failed to verify first event",
-        "position_corrupt",
-        Do::Halt(REMEDY_FOREIGN),
     ),
     ("bogus data", "position_corrupt", Do::Halt(REMEDY_FOREIGN)),
     (

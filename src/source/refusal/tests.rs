@@ -217,6 +217,24 @@ fn i10_error_1236_is_told_apart_by_text() {
         ),
         ("Failed to verify first event", "position_corrupt", true),
         (
+            "Failed to verify first event, checksum mismatch at 1234",
+            "position_corrupt",
+            true,
+        ),
+        ("event CRC32 is wrong", "position_corrupt", true),
+        ("Failed to open first binlog", "position_purged", true),
+        (
+            "tenant has no binlog instances yet",
+            "binlog_service_unreachable",
+            false,
+        ),
+        ("no master service instance", "binlog_service_unreachable", false),
+        (
+            "master instance of tenant is unavailable",
+            "binlog_service_unreachable",
+            false,
+        ),
+        (
             "bogus data in log event; the first event 'b.1' at 5",
             "position_corrupt",
             true,
@@ -253,11 +271,6 @@ fn i10_error_1236_is_told_apart_by_text() {
         ),
         ("I/O error reading log event", "binlog_unreadable", false),
         ("Binary log is not open", "binlog_disabled", true),
-        (
-            "tenant has no binlog instances yet",
-            "binlog_service_unreachable",
-            false,
-        ),
         ("a sentence that nobody has seen", "dump_refused", false),
     ] {
         let failure = classify_stream(&server(1236, text));

@@ -23,6 +23,11 @@ pub fn parse(text: &str, charset: Option<&str>) -> Result<Declared, String> {
         .unwrap_or(text.len());
     let (word, rest) = text.split_at_checked(word_end).unwrap_or((text, ""));
     let word = word.to_ascii_lowercase();
+    if rest.starts_with(UNTELLABLE) {
+        return Err(format!(
+            "OceanBase shows the labels of {word} without escapes, and those with a quote or a backslash cannot be told apart"
+        ));
+    }
     if matches!(word.as_str(), "enum" | "set") {
         let labels = labels(rest).ok_or_else(|| format!("the labels of {word} cannot be read"))?;
         return Ok(if word == "enum" {
@@ -161,6 +166,27 @@ fn labels(rest: &str) -> Option<Vec<String>> {
     }
 }
 
+/// Behind the word ENUM or SET: its labels cannot be told from what the server shows.
+const UNTELLABLE: &str = " untellable";
+
+/// A type as OceanBase shows it, in the spelling that [`parse`] reads.
+///
+/// MySQL and MariaDB double a quote in a label and put a backslash before a few bytes. OceanBase's engine shows labels as
+/// they are, in `information_schema` and in SHOW CREATE TABLE alike: what looks like an escape may be one, or two
+/// characters. Only a label that is itself `','` looks like two.
+pub fn shown_by_oceanbase(text: &str) -> String {
+    let of_labels = |word: &str| {
+        let begin = text.get(..word.len())?;
+        let rest = text.get(word.len()..)?;
+        let inner = rest.strip_prefix("('")?.strip_suffix("')")?;
+        (begin.eq_ignore_ascii_case(word) && inner.split("','").any(|label| label.contains(['\'', '\\'])))
+            .then(|| format!("{word}{UNTELLABLE}{rest}"))
+    };
+    of_labels("enum")
+        .or_else(|| of_labels("set"))
+        .unwrap_or_else(|| text.to_owned())
+}
+
 /// A character set by MySQL's name; `None` for those that are not decoded: swe7, in which not even ASCII is ASCII.
 pub fn charset_of(name: &str) -> Option<Charset> {
     let name = name.to_ascii_lowercase();
@@ -191,6 +217,38 @@ mod tests {
 
     fn kind(text: &str, charset: Option<&str>) -> ColumnKind {
         parse(text, charset).unwrap().kind
+    }
+
+    /// As the engine of OceanBase 4.3.5 shows them.
+    #[test]
+    fn i6_labels_that_oceanbase_shows_without_escapes_are_read_or_refused() {
+        for text in [
+            "enum('x','a,b','é','','(')",
+            "set('p','r s')",
+            "ENUM('')",
+            "int(11)",
+            "varchar(3)",
+        ] {
+            assert_eq!(shown_by_oceanbase(text), text);
+            assert!(parse(text, Some("utf8mb4")).is_ok(), "{text}");
+        }
+        for text in [
+            "enum('it's')",
+            // One label more than it seems, or a quote.
+            "enum('z'',''z')",
+            // Read by the other servers' rules these would be other labels, silently.
+            r"enum('back\slash')",
+            r"set('a','\\')",
+            "SET(''')",
+        ] {
+            let shown = shown_by_oceanbase(text);
+            let refusal = parse(&shown, Some("utf8mb4")).unwrap_err();
+            assert!(refusal.contains("cannot be told apart"), "{text}: {refusal}");
+        }
+        assert!(
+            parse("enum('z'',''z')", None).is_ok(),
+            "the bug where nobody looks"
+        );
     }
 
     #[test]

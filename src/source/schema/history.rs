@@ -5,8 +5,8 @@
 //! taken to hold behind it: the history knows what it does not know. It is validated against the table map like
 //! any other definition, and decides nothing about failures.
 //!
-//! It holds for one server's binlog files. Places on another server are told apart by GTID sets, once, when a run
-//! begins ([`History::begin`]).
+//! It holds for one server's binlog files. Places on another server, or in the files of another OceanBase binlog
+//! instance, are told apart by GTID sets, once, when a run begins there ([`History::begin`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -161,6 +161,9 @@ pub enum Fate {
 pub struct History {
     /// The binlog was read without a gap up to here, from each table's first version on.
     covered: Option<Position>,
+    /// The OceanBase binlog instance whose files its places are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instance: Option<u64>,
     #[serde(with = "listed")]
     tables: BTreeMap<TableId, Vec<Version>>,
 }
@@ -228,6 +231,7 @@ impl History {
         let covered = match self.covered.take() {
             Some(covered) if same_server && one_series(&covered) && is_there(&covered) => covered,
             covered => {
+                self.instance = None;
                 let carried = covered.is_some_and(|covered| !same_server && self.carry_over(&covered, start));
                 if !carried {
                     self.tables.clear();
@@ -414,6 +418,16 @@ impl History {
         mark(versions, &at.to_position(), touch, held.loose);
         bound(versions);
         Some(held)
+    }
+
+    /// The OceanBase binlog instance whose files its places are in, if that is known.
+    pub fn instance(&self) -> Option<u64> {
+        self.instance
+    }
+
+    /// Its places are in the files of this OceanBase binlog instance. Returns whether that is news.
+    pub fn set_instance(&mut self, instance: u64) -> bool {
+        self.instance.replace(instance) != Some(instance)
     }
 
     /// Every table that there are versions of.

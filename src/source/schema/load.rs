@@ -6,14 +6,36 @@ use std::time::Duration;
 use mysql_async::Conn;
 
 use super::derive::charset_of_collation;
-use super::{ColumnDefinition, TableDefinition};
+use super::{ColumnDefinition, TableDefinition, column_type};
 use crate::change::TableId;
+use crate::config::DatabaseConfig;
 use crate::retry::Failure;
-use crate::source::connection::{Answer, cell, one_text, query};
+use crate::source::connection::{self, Answer, cell, one_text, query};
 use crate::source::refusal;
 
 /// What a connection is told before it is asked for definitions: labels arrive as UTF-8, a backslash is one.
-pub const PREPARATIONS: [&str; 2] = ["SET NAMES utf8mb4", "SET SESSION sql_mode = ''"];
+const PREPARATIONS: [&str; 2] = ["SET NAMES utf8mb4", "SET SESSION sql_mode = ''"];
+
+/// A connection to the server that knows the tables, prepared for questions about them.
+///
+/// # Errors
+/// As [`connection::connect`] and [`connection::query`].
+pub async fn connect(config: &DatabaseConfig) -> Result<Conn, Failure> {
+    let mut conn = connection::connect(&config.of_tables()).await?;
+    prepare(&mut conn, config.connect_timeout).await?;
+    Ok(conn)
+}
+
+/// Prepares a connection for questions about tables.
+///
+/// # Errors
+/// As [`connection::query`].
+pub async fn prepare(conn: &mut Conn, timeout: Duration) -> Result<(), Failure> {
+    for statement in PREPARATIONS {
+        query(conn, statement, timeout).await?;
+    }
+    Ok(())
+}
 
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
@@ -51,7 +73,7 @@ async fn definition(
         conn,
         id,
         &format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME \
+            "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, VERSION() \
              FROM information_schema.COLUMNS WHERE {place} ORDER BY ORDINAL_POSITION"
         ),
         timeout,
@@ -83,10 +105,10 @@ async fn definition(
     let columns = columns.into_iter().map(|row| {
         let mut cells = row.into_iter();
         let mut next = || cells.next().flatten();
-        match (next(), next(), next()) {
-            (Some(name), Some(column_type), charset) => Ok(ColumnDefinition {
+        match (next(), next(), next(), next()) {
+            (Some(name), Some(shown), charset, version) => Ok(ColumnDefinition {
                 name,
-                column_type,
+                column_type: spelt(shown, version.as_deref()),
                 charset,
             }),
             _ => Err(unreadable(id)),
@@ -100,6 +122,16 @@ async fn definition(
         primary_key: primary_key.collect::<Result<_, _>>()?,
         charset: collation.and_then(|collation| charset_of_collation(&collation)),
     }))
+}
+
+/// A column's type as a server of this version shows it, in one spelling for all servers.
+pub fn spelt(shown: String, version: Option<&str>) -> String {
+    let is_oceanbase = version.is_some_and(|version| version.to_ascii_lowercase().contains("oceanbase"));
+    if is_oceanbase {
+        column_type::shown_by_oceanbase(&shown)
+    } else {
+        shown
+    }
 }
 
 /// The character set that each database gives to its new tables, by its name.
@@ -141,7 +173,7 @@ async fn rows_of(
             return Err(Failure::halt(
                 refusal::STATEMENT_UNSUPPORTED,
                 "the server does not answer questions about information_schema",
-                "connect through the OceanBase proxy (ODP), not to the binlog instance itself",
+                "connect through the OceanBase proxy (ODP), or name an observer beside the binlog instance (DATABASE_OBSERVER_HOST)",
             ));
         }
     };

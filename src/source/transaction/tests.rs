@@ -149,7 +149,16 @@ fn a_rollback_after_rows_halts() {
 fn gaps_are_noticed_where_the_server_would_not_say() {
     let mut gap = Made::new("a");
     gap.previous(4).transaction(7, &[1]);
-    assert_eq!(code(Flavour::OceanBase, Some(set(5)), &gap), "gtid_gap");
+    let mut behind = tracker(Flavour::OceanBase, Some(set(4)));
+    let failure = run(&mut behind, &gap).unwrap_err();
+    let (missing, message) = (format!("{SERVER}:5-6"), &failure.reason.message);
+    assert_eq!(failure.reason.code, "gtid_gap");
+    assert!(
+        message.contains("the 2 transactions before it") && message.contains(&missing),
+        "{message}"
+    );
+    assert_eq!(behind.follows_on().unwrap().to_string(), missing);
+    assert_eq!(behind.position().gtid_set, Some(set(4)), "nothing was read");
     assert!(run(&mut tracker(Flavour::MySql, Some(set(5))), &gap).is_ok());
     let mut purged = Made::new("a");
     purged.previous(9).transaction(10, &[1]);
@@ -159,6 +168,22 @@ fn gaps_are_noticed_where_the_server_would_not_say() {
     earliest.adopt_previous = true;
     run(&mut earliest, &purged).unwrap();
     assert_eq!(earliest.position().gtid_set, Some(set(10)));
+}
+
+/// A binlog that was created anew under another uuid: its numbers say nothing about ours.
+#[test]
+fn a_uuid_that_was_never_read_halts_where_there_is_one() {
+    let mut other = GtidSet::default();
+    other.insert_range(crate::position::Uuid([9; 16]), 1, 70);
+    let mut made = Made::new("a");
+    made.transaction(1, &[1]);
+    assert_eq!(
+        code(Flavour::OceanBase, Some(other.clone()), &made),
+        "gtid_source_changed"
+    );
+    // A MySQL server's transactions come from all servers that it ever followed.
+    assert!(run(&mut tracker(Flavour::MySql, Some(other)), &made).is_ok());
+    assert!(run(&mut tracker(Flavour::OceanBase, Some(GtidSet::default())), &made).is_ok());
 }
 
 #[test]

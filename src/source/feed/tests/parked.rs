@@ -68,6 +68,16 @@ fn turn_back<'e>(
     }
 }
 
+/// A reconnect may have to leap over a gap: from there on the position alone knows the parked tables.
+#[test]
+fn i1_where_a_stream_is_cut_the_position_names_parked_tables() {
+    let mut feed = feed_at(Flavour::MariaDb, at(RECORDED, 4, None));
+    play_unread(&mut feed, &sample::recorded(), &mut Vec::new());
+    let position = feed.cut();
+    assert_eq!(position.parked.len(), 1);
+    assert_eq!(position.parked, feed.position().parked);
+}
+
 #[test]
 fn i1_a_parked_table_is_read_later_from_wherever_its_reading_was_cut() {
     let events = sample::recorded();
