@@ -71,28 +71,7 @@ pub async fn open(
         connection::query(&mut asking, statement, config.connect_timeout).await?;
     }
     let charsets = load::database_charsets(&mut asking, config.connect_timeout).await?;
-    let begin = match known {
-        Some((identity, position)) => {
-            same_history(&identity, &facts.identity)?;
-            let purged = purged.with(facts.gtid_purged.as_ref().unwrap_or(&GtidSet::default()));
-            let (position, gap) = match can_continue(&position, &facts, &purged) {
-                Ok(()) => (position, None),
-                Err(failure) if failure.reason.code == lost::PURGED => {
-                    let gap = lost::gap(position, &facts, &purged, config.position_lost).ok_or(failure)?;
-                    (gap.to.clone(), Some(gap))
-                }
-                Err(failure) => return Err(failure),
-            };
-            Begin {
-                position,
-                adopt_previous: false,
-                proven: true,
-                not_before: None,
-                gap,
-            }
-        }
-        None => choose(&config.start, &facts)?,
-    };
+    let begin = begin(&config, known, &facts, purged)?;
     let start = match &begin.position.gtid_set {
         Some(set) => DumpStart::Gtid(set.clone()),
         None => DumpStart::File(begin.position.file.clone()),
@@ -106,6 +85,38 @@ pub async fn open(
         findings,
         begin,
         charsets,
+    })
+}
+
+/// Where a dump begins on a server with these facts: at `known`, or at the configured start.
+///
+/// # Errors
+/// A position that the server cannot continue from.
+pub fn begin(
+    config: &DatabaseConfig,
+    known: Option<(ServerIdentity, Position)>,
+    facts: &ServerFacts,
+    purged: GtidSet,
+) -> Result<Begin, Failure> {
+    let Some((identity, position)) = known else {
+        return choose(&config.start, facts);
+    };
+    same_history(&identity, &facts.identity)?;
+    let purged = purged.with(facts.gtid_purged.as_ref().unwrap_or(&GtidSet::default()));
+    let (position, gap) = match can_continue(&position, facts, &purged) {
+        Ok(()) => (position, None),
+        Err(failure) if failure.reason.code == lost::PURGED => {
+            let gap = lost::gap(position, facts, &purged, config.position_lost).ok_or(failure)?;
+            (gap.to.clone(), Some(gap))
+        }
+        Err(failure) => return Err(failure),
+    };
+    Ok(Begin {
+        position,
+        adopt_previous: false,
+        proven: true,
+        not_before: None,
+        gap,
     })
 }
 
@@ -238,7 +249,7 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
                 "START_POSITION is a GTID set, but this {} has none",
                 facts.identity.flavour
             ),
-            "set START_POSITION to latest, earliest, file:… or timestamp:…",
+            "set `START_POSITION=latest`, or earliest, file:… or timestamp:…",
         )),
         StartPosition::File(file) => {
             let position = at(None, file);
