@@ -69,7 +69,7 @@ async fn a_good_setup_passes_in_both_forms_and_the_test_record_is_read_back() {
         text.trim_end()
             .lines()
             .last()
-            .is_some_and(|line| line.starts_with("passed: 0 fatal"))
+            .is_some_and(|line| line.starts_with("passed: fatal 0, "))
     );
     let records: Vec<_> = emulator.records(PROJECT, TOPIC).expect("records").collect();
     assert_eq!(records.len(), 1);

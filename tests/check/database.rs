@@ -225,7 +225,7 @@ fn positions(server: &Server, emulator: &Emulator) -> Vec<Case> {
     let removed = |settings: &Settings| {
         let path = settings.data_dir().join(format!("{GROUP}.checkpoint"));
         Fix::Done(Box::new(move || {
-            std::fs::remove_file(path).expect("the checkpoint")
+            std::fs::remove_file(path).expect("the checkpoint");
         }))
     };
     let (other, ahead) = (at(77, "binlog.000001"), at(1, "binlog.000099"));

@@ -206,9 +206,12 @@ fn codes_in(file: &str, text: &str) -> BTreeSet<String> {
         });
         // A constant that says of itself that it is one.
         let constant = before.ends_with("&str =");
-        if word.contains('_') && !is_no_code(file, &word) || introduced && !word.contains('_') {
-            codes.insert(word);
-        } else if constant && explain::codes().any(|code| code == word) {
+        let is_code = if word.contains('_') {
+            !is_no_code(file, &word)
+        } else {
+            introduced || constant && explain::codes().any(|code| code == word)
+        };
+        if is_code {
             codes.insert(word);
         }
     }

@@ -8,7 +8,6 @@ use super::not_checked;
 use super::rate::{self, Rate};
 use crate::app::wall_clock;
 use crate::config::{Config, DatabaseConfig, LeaseKind, TlsMode};
-use crate::position::Flavour;
 use crate::retry::Failure;
 use crate::source::connection;
 use crate::source::lease::{self, Connection, Grant};
@@ -184,11 +183,6 @@ async fn place(config: &Config) -> Result<Finding, Failure> {
             None => "nobody has it; a collector would begin at once".to_owned(),
         },
     ))
-}
-
-/// Whether what a TUPLE topic is compared with can be asked.
-pub(super) fn has_tables(facts: Option<&ServerFacts>) -> bool {
-    facts.is_some_and(|facts| facts.captured_tables > 0 || facts.identity.flavour != Flavour::OceanBase)
 }
 
 #[cfg(test)]

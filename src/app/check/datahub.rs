@@ -1,7 +1,9 @@
 //! DataHub: reached, the signature accepted, the topic as the records need it, and its shards.
 
+use std::sync::Arc;
+
 use super::rate::Rate;
-use super::{Extent, database, not_checked, write_test};
+use super::{Extent, not_checked, write_test};
 use crate::app::{fields, system_time};
 use crate::config::Config;
 use crate::record::{Shard, ShardState, TopicSchema};
@@ -100,11 +102,11 @@ async fn records(config: &Config, schema: &TopicSchema, facts: Option<&ServerFac
     let TopicSchema::Tuple(declared) = schema else {
         return Vec::new();
     };
-    let topic = match fields::of(config, declared.clone()) {
+    let topic = match fields::of(config, Arc::clone(declared)) {
         Ok(topic) => topic,
         Err(failure) => return vec![failure.into()],
     };
-    if !database::has_tables(facts) {
+    if facts.is_none() {
         return vec![not_checked(
             "whether the topic's fields take the captured tables",
             "the tables could not be asked for",

@@ -117,8 +117,7 @@ impl Report {
         line(
             &mut text,
             format_args!(
-                "\n{begin}{verdict}{end}: {} fatal, {} warnings, {} as they should be; `cdc-collector explain CODE` says \
-                 more of each",
+                "\n{begin}{verdict}{end}: fatal {}, warnings {}, fine {}; `cdc-collector explain CODE` says more of each",
                 count(Severity::Fatal),
                 count(Severity::Warning),
                 count(Severity::Info),
@@ -169,7 +168,7 @@ mod tests {
             "FATAL  binlog_disabled  log_bin = OFF\n                        → start it with log_bin\n\
              WARN   disk_space_low   1 MiB\n                        → make room\n\
              ok     server           MySQL 9\n\
-             \nfailed: 1 fatal, 1 warnings, 1 as they should be; `cdc-collector explain CODE` says more of each\n"
+             \nfailed: fatal 1, warnings 1, fine 1; `cdc-collector explain CODE` says more of each\n"
         );
     }
 
