@@ -43,7 +43,7 @@ use crate::source::{History, Learnt, Source, SourceStatus, parked};
 use crate::store::{Checkpoint, Store};
 use crate::telemetry::Metrics;
 
-pub use check::{Report, check};
+pub use check::{Area, Checked, Extent, Report, check};
 pub use describe::{Description, Language, describe, sentence};
 use ending::{ended_by, log_halt};
 use lease::Keeper;
@@ -98,6 +98,8 @@ enum Ended {
     Pipeline(Result<(), Failure>),
     Lease(Result<(), Failure>),
     Upkeep,
+    /// One that was not to be long.
+    Checks,
 }
 
 /// Relays until SIGTERM or SIGINT.
@@ -340,6 +342,8 @@ async fn relay(
                 Some(Ok(Ended::Intake(Ok(())))) => {}
                 // There is none to be had, or the pipeline has ended and it is given back.
                 Some(Ok(Ended::Lease(Ok(())))) => {}
+                // What was to be told is in the log.
+                Some(Ok(Ended::Checks)) => {}
                 Some(Ok(Ended::Pipeline(Ok(())) | Ended::Upkeep)) | None => {
                     tracing::error!("a task ended before its time");
                     break ExitReason::Internal;
@@ -403,6 +407,12 @@ fn start_tasks(
     tasks.spawn(async move {
         token.run_until_cancelled(tables::obey(&asked, &orders)).await;
         Ended::Upkeep
+    });
+    // What nothing waits for: it must not make the start longer.
+    let (token, checked) = (stop.clone(), config.clone());
+    tasks.spawn(async move {
+        token.run_until_cancelled(check::at_start(&checked)).await;
+        Ended::Checks
     });
     // The lease is held until the last record is acknowledged, not only until it is time to stop.
     let released = CancellationToken::new();

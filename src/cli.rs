@@ -27,7 +27,7 @@ Any secret can be in a file instead: DATABASE_PASSWORD_FILE=/run/secrets/passwor
 `cdc-collector config` lists every option with its value and where it comes from.
 
 Exit codes: 0 done; 1 halted with EXIT_ON_HALT, or a check failed; 2 wrong command line;
-70 a bug; 78 invalid configuration."
+70 a bug; 75 another collector took over; 78 invalid configuration."
 )]
 pub struct Cli {
     /// What to do; `run` if nothing is said.
@@ -52,8 +52,13 @@ pub struct Cli {
 pub enum Command {
     /// Relay until told to stop
     Run,
-    /// Look at the database and at DataHub, say what would not work, relay nothing
-    Check,
+    /// Try at the database, at DataHub and on this machine what a start needs; say what is wrong and what to do
+    Check(Check),
+    /// Print the page on a code that was shown, or a list of all codes
+    Explain {
+        /// Which, as `check`, the log and `/health` show it
+        code: Option<String>,
+    },
     /// Print the effective configuration as YAML, with the origin of each value and without secrets
     Config,
     /// Print how readers declare the captured tables, relay nothing
@@ -78,6 +83,20 @@ pub enum Command {
     },
     /// Ask a running collector on this machine whether it is alive; exit code 0 if it is
     Healthcheck,
+}
+
+/// How far a check goes.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Write a record that is marked as a test to the topic, and read it back; readers of the topic meet it
+    #[arg(long)]
+    pub write_test: bool,
+    /// How many seconds to watch how fast the binlog grows, against what the topic's shards take; 0 for not at all
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(..=600))]
+    pub measure: u16,
 }
 
 /// What can be asked of parked tables: those whose rows wait because no known definition fits them.

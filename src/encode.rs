@@ -119,7 +119,7 @@ impl EncodeError {
             Self::RuleOnKey { .. } => (
                 "column_rule_on_key",
                 Cow::Borrowed(
-                    "take the column out of COLUMN_EXCLUDE and COLUMN_MASK, or set COLUMN_RULES_ON_KEYS=true if readers can do without the key",
+                    "take the column out of COLUMN_EXCLUDE and COLUMN_MASK, or set `COLUMN_RULES_ON_KEYS=true` if readers can do without the key",
                 ),
             ),
             Self::Misfit { misfit, .. } => (misfit.code, Cow::Owned(misfit.remedy.clone())),

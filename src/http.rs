@@ -54,7 +54,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
         } else {
             (
                 "listen_failed",
-                "set MONITORING_ADDRESS to an address of this machine, or to 0.0.0.0",
+                "set MONITORING_ADDRESS to an address of this machine, or `MONITORING_ADDRESS=0.0.0.0` for all of them",
             )
         };
         Failure::halt(code, format!("cannot listen on {address}: {error}"), remedy)

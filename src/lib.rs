@@ -55,3 +55,4 @@ pub mod store;
 // The wiring, and the command line.
 pub mod app;
 pub mod cli;
+pub mod explain;

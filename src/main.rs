@@ -1,15 +1,17 @@
 //! The command: command line → configuration → logs and metrics → runtime → the relay → exit code.
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cdc_collector::app::{self, ExitReason, TablesCommand};
-use cdc_collector::cli::{Cli, Command, DeadLetters, Language, Tables, Which};
+use cdc_collector::cli::{Check, Cli, Command, DeadLetters, Language, Tables, Which};
 use cdc_collector::config::{Config, Loaded, Raw, Sources};
 use cdc_collector::record::letter::Selection;
-use cdc_collector::{http, telemetry};
+use cdc_collector::{explain, http, telemetry};
 use clap::Parser as _;
 
 /// Halted, or a check that did not pass.
@@ -33,7 +35,8 @@ fn main() -> ExitCode {
     let sources = cli.sources(std::env::vars_os());
     match cli.command.unwrap_or(Command::Run) {
         Command::Run => with_config(&sources, run),
-        Command::Check => with_config(&sources, check),
+        Command::Check(how) => check(&sources, &how),
+        Command::Explain { code } => explained(code.as_deref()),
         Command::Config => show_config(&sources),
         Command::Schema { language, table } => {
             with_config(&sources, |loaded| describe(loaded, language, table.as_deref()))
@@ -74,22 +77,46 @@ fn run(loaded: Loaded) -> ExitCode {
     }
 }
 
-fn check(loaded: Loaded) -> ExitCode {
+/// An invalid configuration is a finding like any other: whoever reads the report reads all of it in one place.
+fn check(sources: &Sources, how: &Check) -> ExitCode {
+    let extent = app::Extent {
+        write_test: how.write_test,
+        measure: Duration::from_secs(how.measure.into()),
+    };
     let report = match runtime() {
-        Ok(runtime) => runtime.block_on(app::check(loaded.config)),
+        Ok(runtime) => runtime.block_on(app::check(Config::load(sources), extent)),
         Err(error) => return fail(INTERNAL, &format!("the runtime did not start: {error}")),
     };
-    let mut text = String::new();
-    for warning in &loaded.warnings {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
-    text.push_str(report.text.trim_end());
-    let code = if report.passed {
+    let text = if how.json {
+        match report.json() {
+            Ok(json) => json + "\n",
+            Err(error) => return fail(INTERNAL, &format!("the report is no JSON: {error}")),
+        }
+    } else {
+        report.text(may_colour(sources))
+    };
+    let code = if report.passed() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)
     };
-    after_writing(writeln!(io::stdout(), "{text}"), code)
+    after_writing(write!(io::stdout(), "{text}"), code)
+}
+
+/// Only for a person who looks at it, and not for one who asked not to (no-color.org).
+fn may_colour(sources: &Sources) -> bool {
+    let refused = |(name, value): &(OsString, OsString)| name == "NO_COLOR" && !value.is_empty();
+    io::stdout().is_terminal() && !sources.environment.iter().any(refused)
+}
+
+fn explained(code: Option<&str>) -> ExitCode {
+    let Some(code) = code else {
+        return after_writing(write!(io::stdout(), "{}", explain::list()), ExitCode::SUCCESS);
+    };
+    match explain::page(code) {
+        Ok(page) => after_writing(write!(io::stdout(), "{page}"), ExitCode::SUCCESS),
+        Err(sentence) => fail(FAILED, &sentence),
+    }
 }
 
 fn describe(loaded: Loaded, language: Language, table: Option<&str>) -> ExitCode {

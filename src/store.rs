@@ -19,12 +19,14 @@ mod desk;
 mod document;
 mod letters;
 mod orders;
+mod room;
 
 pub use desk::{Desk, Progress};
 use document::{Defect, Form};
 use letters::Appending;
 pub use letters::{DeadLetter, LetterPosition, LettersFile, stamp};
 pub use orders::{Answer, Order, Orders};
+pub use room::room;
 
 const CHECKPOINT: Form = Form {
     magic: "cdc-collector checkpoint",
@@ -87,13 +89,7 @@ impl Store {
     /// # Errors
     /// A halt: the directory cannot be made, is not writable, or another collector holds it.
     pub fn open(dir: &Path, group: &str) -> Result<Self, Failure> {
-        let unusable = |e: io::Error| {
-            Failure::halt(
-                "data_dir_unusable",
-                format!("the data directory {} cannot be used: {e}", dir.display()),
-                "make DATA_DIR a directory that the collector's user can write to",
-            )
-        };
+        let unusable = |error: io::Error| unusable(dir, &error);
         fs::create_dir_all(dir).map_err(unusable)?;
         let name = file_name(group);
         let lock_path = dir.join(format!("{name}.lock"));
@@ -266,6 +262,14 @@ impl Store {
     pub fn orders(&self) -> &Orders {
         &self.orders
     }
+}
+
+fn unusable(dir: &Path, error: &io::Error) -> Failure {
+    Failure::halt(
+        "data_dir_unusable",
+        format!("the data directory {} cannot be used: {error}", dir.display()),
+        "make DATA_DIR a directory that the collector's user can write to",
+    )
 }
 
 fn read_checkpoint(path: &Path, group: &str) -> Result<Option<Checkpoint>, Failure> {

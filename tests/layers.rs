@@ -71,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("cli", &["config", "telemetry"]),
+    ("explain", &[]),
     // Declares the modules and uses none; the binary uses the library by its name.
     ("lib", &[]),
     ("main", &[]),

@@ -194,7 +194,12 @@ async fn a_topic_that_does_not_fit_is_refused_before_the_first_row() {
                 .topic(PROJECT, topic)
                 .env("TUPLE_NAMES", names)
         };
-        let (status, out, err) = own().arg("check").run_to_end(READY).await.expect("an end");
+        let (status, out, err) = own()
+            .arg("check")
+            .arg("--measure=0")
+            .run_to_end(READY)
+            .await
+            .expect("an end");
         assert_eq!(status.code(), Some(1), "{topic}: {out}{err}");
         assert!(out.contains(code) && out.contains(remedy), "{topic}: {out}");
 
@@ -215,6 +220,7 @@ async fn a_topic_that_does_not_fit_is_refused_before_the_first_row() {
     let (status, out, err) = settings(&server, &emulator)
         .env("EMIT_DDL", "true")
         .arg("check")
+        .arg("--measure=0")
         .run_to_end(READY)
         .await
         .expect("an end");
@@ -226,6 +232,7 @@ async fn a_topic_that_does_not_fit_is_refused_before_the_first_row() {
     // What fits is fine, and the columns without a field are named.
     let (status, out, err) = settings(&server, &emulator)
         .arg("check")
+        .arg("--measure=0")
         .run_to_end(READY)
         .await
         .expect("an end");

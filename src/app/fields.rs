@@ -20,7 +20,7 @@ pub(super) fn of(config: &Config, fields: Arc<[TopicField]>) -> Result<TupleTopi
         return Err(Failure::halt(
             "tuple_without_marks",
             "a TUPLE topic has no form for records of transactions, definitions and gaps",
-            "set EMIT_TRANSACTIONS and EMIT_DDL to false and ON_POSITION_LOST to halt, or DATAHUB_TOPIC to a topic of type BLOB",
+            "set `EMIT_TRANSACTIONS=false`, `EMIT_DDL=false` and `ON_POSITION_LOST=halt`, or DATAHUB_TOPIC to a topic of type BLOB",
         ));
     }
     Ok(TupleTopic {

@@ -84,7 +84,8 @@ impl Keeper {
             let Some(mut connection) = acquired? else {
                 tracing::warn!(
                     code = "lease_unsupported",
-                    remedy = "set LEASE=none, and see to it that no second collector of the group is started",
+                    remedy =
+                        "set `LEASE=none`, and see to it that no second collector of the group is started",
                     "the database has no lock that ends with its connection: nothing keeps a second collector of this group from sending"
                 );
                 self.fence.opens_for_good();

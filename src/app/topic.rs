@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::check;
 use super::view::View;
 use crate::config::DatahubConfig;
 use crate::record::TopicFacts;
@@ -40,5 +41,7 @@ pub(super) async fn prepare(
                 "the topic cannot be looked up yet");
         },
     );
-    examined.await
+    let found = examined.await?;
+    check::tell(check::clock(datahub));
+    Ok(found)
 }

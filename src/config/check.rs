@@ -186,7 +186,7 @@ impl Reader<'_> {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
             (Some(_), None) => {
-                self.problem(
+                self.conflict(
                     "database.tls_key",
                     "is missing, but a client certificate is given",
                     "give both DATABASE_TLS_CERT and DATABASE_TLS_KEY, or neither",
@@ -194,7 +194,7 @@ impl Reader<'_> {
                 None
             }
             (None, Some(_)) => {
-                self.problem(
+                self.conflict(
                     "database.tls_cert",
                     "is missing, but a client key is given",
                     "give both DATABASE_TLS_CERT and DATABASE_TLS_KEY, or neither",
@@ -263,7 +263,7 @@ impl Reader<'_> {
     fn hash_key(&mut self, columns: &ColumnRules) -> Secret {
         let key = self.secret("records.column_mask_key");
         if columns.hashes() && key.as_ref().is_none_or(|key| key.expose().len() < LEAST_HASH_KEY) {
-            self.problem(
+            self.conflict(
                 "records.column_mask_key",
                 format!("has less than {LEAST_HASH_KEY} characters, but COLUMN_MASK hashes values with it"),
                 "set COLUMN_MASK_KEY or COLUMN_MASK_KEY_FILE to a long random text",
@@ -325,7 +325,7 @@ impl Reader<'_> {
             if self.origin("retry.backoff_max_ms") == Origin::Default {
                 cap = base;
             } else {
-                self.problem(
+                self.conflict(
                     "retry.backoff_max_ms",
                     "is less than RETRY_BACKOFF_MS",
                     "write at least the value of RETRY_BACKOFF_MS",
@@ -335,7 +335,7 @@ impl Reader<'_> {
         let batch_bytes = size(self.number("delivery.batch_max_bytes"));
         let budget_bytes = size(self.number("delivery.heap_size"));
         if batch_bytes > budget_bytes / 4 && self.problems.is_empty() {
-            self.problem(
+            self.conflict(
                 "delivery.heap_size",
                 "is less than four batches",
                 "raise HEAP_SIZE or lower BATCH_MAX_BYTES",

@@ -13,7 +13,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use super::options::{Kind, OPTIONS, Opt};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 
 /// Everything that the collector is told, before it is read.
 #[derive(Clone, Debug, Default)]
@@ -192,6 +192,7 @@ fn file_path(sources: &Sources) -> Option<PathBuf> {
 fn read_file(path: &Path, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
     let mut about_file = |message: String, remedy: &str| {
         problems.push(Problem {
+            code: problem::DOCUMENT_UNREADABLE,
             key: path.display().to_string(),
             variable: String::new(),
             value: None,
@@ -266,8 +267,9 @@ fn flatten(
     if matches!(value, Value::Empty(..)) && OPTIONS.iter().any(is_group) {
         return;
     }
-    let mut problem = |variable: String, message: &str, remedy: String| {
+    let mut wrong = |code: &'static str, variable: String, message: &str, remedy: String| {
         problems.push(Problem {
+            code,
             key: key.to_owned(),
             variable,
             value: Some(path.display().to_string()),
@@ -281,7 +283,7 @@ fn flatten(
             Some(name) => format!("did you mean `{name}`?"),
             None => String::from("remove it; `cdc-collector config` lists every option"),
         };
-        problem(String::new(), "is not an option", remedy);
+        wrong(problem::OPTION_UNKNOWN, String::new(), "is not an option", remedy);
         return;
     };
     let text_only = is_file || matches!(opt.kind, Kind::Text | Kind::Secret | Kind::Path);
@@ -304,7 +306,8 @@ fn flatten(
                 .join(",")
         }
         Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Array(..) | Value::Dict(..) => {
-            problem(
+            wrong(
+                problem::VALUE_INVALID,
                 opt.variable.to_owned(),
                 "is not a text as YAML reads it",
                 String::from("put the value in quotes"),
@@ -353,6 +356,7 @@ fn environment(
             Some("") if is_file || !opt.may_be_empty() => {}
             Some(text) => values.push((key, text.to_owned())),
             None => problems.push(Problem {
+                code: problem::VALUE_INVALID,
                 key,
                 variable: name.to_owned(),
                 value: None,
@@ -397,6 +401,7 @@ fn unknown_variable(name: &str, problems: &mut Vec<Problem>, warnings: &mut Vec<
             None => String::from("unset it; `cdc-collector config` lists every option"),
         };
         problems.push(Problem {
+            code: problem::OPTION_UNKNOWN,
             key: String::new(),
             variable: name.to_owned(),
             value: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Secret;
 use super::layers::{Origin, Raw, Text};
 use super::options::{self, Kind, Opt, Refusal};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 
 /// The raw texts, and what was found wrong so far.
 pub(super) struct Reader<'a> {
@@ -74,7 +74,8 @@ impl Reader<'_> {
     pub(super) fn readable(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = PathBuf::from(self.parsed(key, |text| Ok(text.to_owned()))?);
         if let Err(error) = std::fs::read(&path) {
-            self.problem(
+            self.wrong(
+                problem::FILE_UNREADABLE,
                 key,
                 format!("cannot be read: {error}"),
                 "name a file that the collector's user can read",
@@ -90,7 +91,8 @@ impl Reader<'_> {
         let file = self.given(&opt.file_key()).cloned();
         match (value, file) {
             (Some(value), Some(file)) if value.origin == file.origin => {
-                self.problem(
+                self.wrong(
+                    problem::GIVEN_TWICE,
                     key,
                     format!("is given twice: as a value and as {}", opt.file_variable()),
                     "keep one of the two",
@@ -111,6 +113,7 @@ impl Reader<'_> {
 
     fn secret_file(&mut self, opt: &Opt, path: &Path) -> Option<Secret> {
         let problem = |message: String, remedy: &str| Problem {
+            code: problem::FILE_UNREADABLE,
             key: opt.file_key(),
             variable: opt.file_variable(),
             value: Some(path.display().to_string()),
@@ -143,6 +146,7 @@ impl Reader<'_> {
             remedy.push_str(&format!(" or {}", opt.file_variable()));
         }
         self.problems.push(Problem {
+            code: problem::OPTION_MISSING,
             key: opt.key.to_owned(),
             variable: opt.variable.to_owned(),
             value: None,
@@ -151,8 +155,29 @@ impl Reader<'_> {
         });
     }
 
+    /// A value that is not what the option takes.
     pub(super) fn problem(
         &mut self,
+        key: &'static str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.wrong(problem::VALUE_INVALID, key, message, remedy);
+    }
+
+    /// A value that does not go with another one.
+    pub(super) fn conflict(
+        &mut self,
+        key: &'static str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.wrong(problem::VALUES_CONFLICT, key, message, remedy);
+    }
+
+    fn wrong(
+        &mut self,
+        code: &'static str,
         key: &'static str,
         message: impl Into<String>,
         remedy: impl Into<String>,
@@ -163,6 +188,7 @@ impl Reader<'_> {
             format!("{shown:?} ({})", given.origin)
         });
         self.problems.push(Problem {
+            code,
             key: key.to_owned(),
             variable: opt.map_or_else(String::new, |opt| opt.variable.to_owned()),
             value,

@@ -4,6 +4,7 @@
 //! request that got no answer can have had an effect; what an answer means is `outcome`'s business. The one thing
 //! that is repeated here is a request whose keys were refused, once, with the keys their files hold by then.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -133,7 +134,12 @@ pub(super) struct Client {
     base: String,
     keys: RwLock<Arc<Keys>>,
     clock: Clock,
+    /// By how many seconds the service's clock was ahead at its last answer; [`NO_DATE`] before the first.
+    ahead: AtomicI64,
 }
+
+/// No answer has told its date yet.
+const NO_DATE: i64 = i64::MIN;
 
 impl Client {
     pub(super) fn new(config: &DatahubConfig, clock: Clock) -> Result<Self, Failure> {
@@ -191,7 +197,13 @@ impl Client {
             base,
             keys: RwLock::new(Arc::new(keys)),
             clock,
+            ahead: AtomicI64::new(NO_DATE),
         })
+    }
+
+    /// By how many seconds the service's clock is ahead of this machine's, as its last answer said.
+    pub(super) fn clock_ahead(&self) -> Option<i64> {
+        Some(self.ahead.load(Ordering::Relaxed)).filter(|seconds| *seconds != NO_DATE)
     }
 
     /// Sends a request and reads its answer. Keys that are refused are read from their files again, once.
@@ -289,6 +301,10 @@ impl Client {
     fn answer(&self, response: &reqwest::Response) -> Answer {
         let text = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
         let date = text("date").and_then(|date| httpdate::parse_http_date(date).ok());
+        let ahead = date.map(|date| seconds_ahead(date, (self.clock)()));
+        if let Some(seconds) = ahead {
+            self.ahead.store(seconds, Ordering::Relaxed);
+        }
         Answer {
             status: response.status().as_u16(),
             body: Vec::new(),
@@ -296,7 +312,7 @@ impl Client {
             retry_after: text("retry-after")
                 .and_then(|wait| wait.parse().ok())
                 .map(Duration::from_secs),
-            skew_seconds: date.map_or(0, |date| seconds_ahead(date, (self.clock)())),
+            skew_seconds: ahead.unwrap_or_default(),
         }
     }
 

@@ -75,6 +75,12 @@ pub(super) struct Cursor {
 }
 
 impl DataHub {
+    /// By how many seconds the service's clock is ahead of this machine's, by the date of its last answer; `None` before
+    /// one that has a date.
+    pub fn clock_ahead(&self) -> Option<i64> {
+        self.client.clock_ahead()
+    }
+
     /// What the topic is.
     ///
     /// # Errors

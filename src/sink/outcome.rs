@@ -99,7 +99,7 @@ fn rule(code: &str) -> Option<(&'static str, Verdict)> {
         "NoSuchTopic" => (
             NO_SUCH_TOPIC,
             Halt(
-                "create the topic (record type BLOB), set DATAHUB_CREATE_TOPIC=true, or correct DATAHUB_TOPIC (letters, digits and underscores, no hyphen)",
+                "create the topic (record type BLOB), set `DATAHUB_CREATE_TOPIC=true`, or correct DATAHUB_TOPIC (letters, digits and underscores, no hyphen)",
             ),
         ),
         "Unauthorized" => (
@@ -270,7 +270,7 @@ pub fn unreadable_body(answer: Answer<'_>) -> Option<Failure> {
     Some(Failure::halt(
         "datahub_unreadable_body",
         message,
-        "set DATAHUB_COMPRESSION=none; if that is not enough, check that DATAHUB_ENDPOINT is a DataHub endpoint",
+        "set `DATAHUB_COMPRESSION=none`; if that is not enough, check that DATAHUB_ENDPOINT is a DataHub endpoint",
     ))
 }
 

@@ -124,7 +124,11 @@ impl Connection {
         Ok(answer.as_deref() == Some("1"))
     }
 
-    async fn holder(&mut self) -> Result<Option<String>, Failure> {
+    /// The id of the connection that has the lock, if one has.
+    ///
+    /// # Errors
+    /// As [`Connection::take`].
+    pub async fn holder(&mut self) -> Result<Option<String>, Failure> {
         let sql = format!("SELECT IS_USED_LOCK('{}')", self.name);
         connection::one_text(&mut self.conn, &sql, PATIENCE).await
     }

@@ -25,7 +25,7 @@ pub const GAP: &str = "gtid_gap";
 /// Code of a gap that was passed over.
 const LEAPT: &str = "position_lost";
 
-const REMEDY: &str = "copy the captured tables anew, and set ON_POSITION_LOST to earliest or latest to go on behind a record of the gap";
+const REMEDY: &str = "copy the captured tables anew, and set `ON_POSITION_LOST=earliest`, or latest, to go on behind a record of the gap";
 
 /// The server has `purged`, some of which were not read: `read` were.
 pub fn purged(read: &GtidSet, purged: &GtidSet) -> Failure {

@@ -100,7 +100,10 @@ pub async fn open(
 }
 
 /// Where a dump begins on a server with these facts: at `known`, or at the configured start. As [`open`].
-fn begin(
+///
+/// # Errors
+/// A position that the server cannot continue from.
+pub fn begin(
     config: &DatabaseConfig,
     known: Option<(ServerIdentity, Position)>,
     facts: &ServerFacts,
@@ -240,7 +243,7 @@ fn choose(start: &StartPosition, facts: &ServerFacts) -> Result<Begin, Failure> 
                 "START_POSITION is a GTID set, but this {} has none",
                 facts.identity.flavour
             ),
-            "set START_POSITION to latest, earliest, file:… or timestamp:…",
+            "set `START_POSITION=latest`, or earliest, file:… or timestamp:…",
         )),
         StartPosition::File(file) => {
             let position = at(None, file);

@@ -5,14 +5,16 @@
 //! an OceanBase without a binlog service says `log_bin = ON`. Read only: no statement here changes the server.
 //! It does not look for gaps against a checkpoint; whoever holds one compares it with [`ServerFacts`].
 
+pub mod certificate;
 mod columns;
+pub mod dump;
 mod grants;
 mod judge;
 mod observe;
 mod tables;
+pub mod tls;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use mysql_async::Conn;
 use serde::Serialize;
@@ -20,8 +22,11 @@ use serde::Serialize;
 use crate::change::TableId;
 use crate::config::DatabaseConfig;
 use crate::position::{FilePosition, Flavour, GtidSet, ServerIdentity};
-use crate::retry::Failure;
+use crate::retry::{Disposition, Failure};
 pub use columns::column_rules;
+
+/// Of a failure that may pass.
+const MAY_PASS: &str = "it may pass; check the address, and whether the server is up";
 
 /// The kind of server at the other end, by what it calls itself.
 ///
@@ -30,6 +35,9 @@ pub use columns::column_rules;
 pub async fn flavour(conn: &mut Conn, config: &DatabaseConfig) -> Result<Flavour, Failure> {
     observe::kind(conn, config).await
 }
+
+/// Of a record that is refused for what it is.
+const BY_ITS_CONTENT: &str = "read what the service says of the record, and correct the topic's definition";
 
 /// What a server is and where its binlog stands. Fields are empty where a fatal finding says why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,8 +95,53 @@ pub struct Finding {
     pub severity: Severity,
     /// What the server said.
     pub seen: String,
-    /// What to do, as an imperative sentence; empty for [`Severity::Info`].
+    /// What to do, as an imperative sentence; empty for [`Severity::Info`]. What is to be typed as it stands, a statement or
+    /// `NAME=value`, is between backticks.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub remedy: String,
+}
+
+impl Finding {
+    /// That something is as it should be.
+    pub fn info(code: &'static str, seen: impl Into<String>) -> Self {
+        Self::new(code, Severity::Info, seen, "")
+    }
+
+    /// That something may go wrong.
+    pub fn warning(code: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(code, Severity::Warning, seen, remedy)
+    }
+
+    /// That something keeps the collector from its work.
+    pub fn fatal(code: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(code, Severity::Fatal, seen, remedy)
+    }
+
+    fn new(
+        code: &'static str,
+        severity: Severity,
+        seen: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            code,
+            severity,
+            seen: seen.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl From<Failure> for Finding {
+    /// As a fatal one: what was to be proven was not.
+    fn from(failure: Failure) -> Self {
+        let remedy = match failure.disposition {
+            Disposition::Halt { remedy } => remedy.into_owned(),
+            Disposition::Retry { .. } | Disposition::Reroute => MAY_PASS.to_owned(),
+            Disposition::Poison(_) => BY_ITS_CONTENT.to_owned(),
+        };
+        Self::fatal(failure.reason.code, failure.reason.message, remedy)
+    }
 }
 
 /// Asks the server everything that decides whether its binlog can be followed.
@@ -127,34 +180,6 @@ pub fn verdict(findings: &[Finding]) -> Result<(), Failure> {
         format!("{}; also: {}", first.seen, more.join(", "))
     };
     Err(Failure::halt(first.code, message, first.remedy.clone()))
-}
-
-/// Findings as text for a person: the worst first, one line each, the remedy below it.
-#[derive(Clone, Copy, Debug)]
-pub struct Report<'a>(pub &'a [Finding]);
-
-impl fmt::Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut findings: Vec<&Finding> = self.0.iter().collect();
-        findings.sort_by_key(|finding| finding.severity);
-        let width = findings
-            .iter()
-            .map(|finding| finding.code.len())
-            .max()
-            .unwrap_or(0);
-        for finding in findings {
-            let word = match finding.severity {
-                Severity::Fatal => "FATAL",
-                Severity::Warning => "WARN",
-                Severity::Info => "ok",
-            };
-            writeln!(f, "{word:<5}  {:<width$}  {}", finding.code, finding.seen)?;
-            if !finding.remedy.is_empty() {
-                writeln!(f, "{:<5}  {:<width$}  → {}", "", "", finding.remedy)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

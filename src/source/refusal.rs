@@ -106,7 +106,7 @@ fn of_server(error: &ServerError) -> Failure {
         return Failure::halt(
             "tls_required_by_server",
             message,
-            "set DATABASE_TLS_MODE to required, verify_ca or verify_identity",
+            "set `DATABASE_TLS_MODE=required`, or verify_ca or verify_identity",
         );
     }
     let halt = |code, remedy| Failure::halt(code, message.clone(), remedy);
@@ -170,7 +170,7 @@ fn of_driver(error: &DriverError) -> Failure {
         DriverError::NoClientSslFlagFromServer => Failure::halt(
             "tls_unavailable",
             "the server offers no TLS",
-            "enable TLS on the server, or set DATABASE_TLS_MODE to preferred or disabled",
+            "enable TLS on the server, or set `DATABASE_TLS_MODE=preferred`",
         ),
         DriverError::NoKeyFound => Failure::halt(
             "tls_key_unreadable",
@@ -232,6 +232,13 @@ fn of_io(error: &std::io::Error) -> Failure {
                 "a file of DATABASE_TLS_CA, DATABASE_TLS_CERT or DATABASE_TLS_KEY cannot be read: {text}"
             ),
             "correct the path, or make the file readable for the collector's user",
+        );
+    }
+    // The library reads what it does not understand.
+    if kind == ErrorKind::InvalidData || kind == ErrorKind::InvalidInput {
+        return Failure::retry(
+            "protocol_error",
+            format!("{text}; is there a database at this port"),
         );
     }
     let known = NETWORK.iter().find(|(known, _)| *known == kind);

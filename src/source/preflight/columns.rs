@@ -99,7 +99,7 @@ fn judge(rules: &ColumnRules, on_keys: bool, columns: &[Column]) -> Vec<Finding>
                 "columns that are left out or masked are part of a primary key: {}{more}",
                 named.join(", ")
             ),
-            remedy: "take them out of COLUMN_EXCLUDE and COLUMN_MASK, or set COLUMN_RULES_ON_KEYS=true if readers can do without the key".to_owned(),
+            remedy: "take them out of COLUMN_EXCLUDE and COLUMN_MASK, or set `COLUMN_RULES_ON_KEYS=true` if readers can do without the key".to_owned(),
         });
     }
     for rule in rules.entries() {

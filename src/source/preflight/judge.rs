@@ -1,6 +1,7 @@
 //! Judging: from what was seen to facts and findings. Pure.
 
 mod scope;
+mod settings;
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use super::{Finding, ServerFacts, Severity};
 use crate::config::TypePolicy;
 use crate::position::{FilePosition, Flavour, GtidSet, ServerIdentity};
 use crate::source::connection::FIRST_EVENT;
-use crate::source::refusal::{GRANT_REPLICATION, MISSING_PRIVILEGES};
+use crate::source::refusal::MISSING_PRIVILEGES;
 
 /// Retention below which an ordinary outage (a night) can lose rows.
 const SHORT_RETENTION_SECONDS: u64 = 6 * 3600;
@@ -116,7 +117,7 @@ fn days(text: &str) -> u64 {
 /// Everything there is to say, in the order in which it was looked at.
 pub(super) fn findings(seen: &Observation, server_id: u32) -> Vec<Finding> {
     let facts = facts(seen);
-    let mut all = vec![info(
+    let mut all = vec![Finding::info(
         "server",
         format!(
             "{} {} ({})",
@@ -126,9 +127,9 @@ pub(super) fn findings(seen: &Observation, server_id: u32) -> Vec<Finding> {
     binlog(seen, &facts, &mut all);
     // Of a server without a binlog the settings of one say nothing.
     if !all.iter().any(|f| f.severity == Severity::Fatal) {
-        settings(seen, &mut all);
+        settings::judge(seen, &mut all);
         gtids(seen, &facts, &mut all);
-        retention(&facts, &mut all);
+        retention(seen, &facts, &mut all);
         replicas(seen, &facts, server_id, &mut all);
     }
     scope::privileges(seen, &mut all);
@@ -144,21 +145,21 @@ fn binlog(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
         Listing::Rows(_) => "SHOW MASTER STATUS lists no file".to_owned(),
     };
     if seen.has_observer && seen.flavour != Flavour::OceanBase {
-        all.push(fatal(
+        all.push(Finding::fatal(
             "observer_other_server",
             format!("DATABASE_OBSERVER_HOST is a {}", seen.flavour),
             "name an observer of OceanBase there, or leave it out: only OceanBase has the binlog and the tables on two servers",
         ));
     } else if seen.flavour == Flavour::OceanBase {
         if seen.version.is_none() {
-            all.push(fatal(
+            all.push(Finding::fatal(
                 "binlog_instance_direct",
                 "this port is a binlog instance, which cannot be asked for tables and columns",
                 "point DATABASE_HOST and DATABASE_PORT at the ODP (usually port 2883), or name an observer of the tenant in \
                  DATABASE_OBSERVER_HOST and DATABASE_OBSERVER_PORT (usually port 2881)",
             ));
         } else if seen.has_observer && facts.head.file.is_empty() {
-            all.push(fatal(
+            all.push(Finding::fatal(
                 "no_binlog_service",
                 answer,
                 "point DATABASE_HOST and DATABASE_PORT at the binlog instance of the tenant (a port from 8100 upward), or leave \
@@ -166,122 +167,29 @@ fn binlog(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
             ));
         } else if facts.head.file.is_empty() {
             let claim = format!("{answer}, whatever log_bin = {} claims", seen.variable("log_bin"));
-            all.push(fatal("no_binlog_service", claim, REMEDY_OCEANBASE));
+            all.push(Finding::fatal("no_binlog_service", claim, REMEDY_OCEANBASE));
         }
     } else if let Listing::Refused(reason) = &seen.status
         && MISSING_PRIVILEGES.contains(&reason.code)
     {
-        all.push(fatal(
+        all.push(Finding::fatal(
             "replication_privilege_missing",
             reason.message.clone(),
-            GRANT_REPLICATION,
+            scope::grant_replication(seen),
         ));
     } else if !seen.is_on("log_bin") || facts.head.file.is_empty() {
-        all.push(fatal(
+        all.push(Finding::fatal(
             "binlog_disabled",
             format!("log_bin = {}; {answer}", shown(seen.variable("log_bin"))),
-            "start the server with log_bin and binlog_format=ROW",
+            "start the server with `--log-bin=binlog --binlog-format=ROW`, or with log_bin and binlog_format=ROW in its \
+             configuration",
         ));
     }
     if !facts.head.file.is_empty() {
         let files = facts.binlogs.len();
-        all.push(info(
+        all.push(Finding::info(
             "binlog",
             format!("{files} files, from {} to {}", facts.oldest, facts.head),
-        ));
-    }
-}
-
-/// Settings under which rows would be missing from the binlog, or be there in a form that is not read.
-fn settings(seen: &Observation, all: &mut Vec<Finding>) {
-    let mut must = |name: &str, good: &[&str], code, remedy: &str| {
-        let value = seen.variable(name);
-        if !good.iter().any(|g| value.eq_ignore_ascii_case(g)) {
-            all.push(fatal(code, format!("{name} = {}", shown(value)), remedy));
-        }
-    };
-    must(
-        "binlog_row_image",
-        // Before MySQL 5.6 and in some proxies there is no such variable: rows are always full then.
-        &["FULL", ""],
-        "row_image_not_full",
-        "run SET GLOBAL binlog_row_image = 'FULL' and reconnect the applications: a partial image has no old or \
-         no unchanged values",
-    );
-    if seen.flavour != Flavour::OceanBase {
-        must(
-            "binlog_format",
-            // A server without the variable has no other format.
-            &["ROW", ""],
-            "binlog_format_not_row",
-            "run SET GLOBAL binlog_format = 'ROW', put it into the server's configuration, and reconnect the \
-             applications",
-        );
-    }
-    for name in ["binlog_row_value_options", "log_row_value_options"] {
-        must(
-            name,
-            &[""],
-            "row_values_partial",
-            "set it to '': partial JSON updates do not hold the new value",
-        );
-    }
-    must(
-        "binlog_transaction_compression",
-        &["OFF", "0", ""],
-        "transaction_compression_on",
-        "run SET GLOBAL binlog_transaction_compression = OFF and reconnect the applications",
-    );
-    must(
-        "log_bin_compress",
-        &["OFF", "0", ""],
-        "log_bin_compress_on",
-        "run SET GLOBAL log_bin_compress = OFF",
-    );
-    if seen.variable("binlog_checksum").eq_ignore_ascii_case("none") {
-        all.push(warning(
-            "checksum_off",
-            "binlog_checksum = NONE",
-            "run SET GLOBAL binlog_checksum = CRC32, so that damaged events are noticed",
-        ));
-    }
-    schemas_logged(seen, all);
-    let relays = seen.is_on("log_replica_updates") || seen.is_on("log_slave_updates");
-    if seen.is_replica && !relays {
-        all.push(fatal(
-            "replica_updates_not_logged",
-            "the server is a replica with log_slave_updates = OFF: rows of its source are not in its binlog",
-            "start it with log_slave_updates=ON, or read the source itself",
-        ));
-    }
-}
-
-/// binlog_do_db and binlog_ignore_db drop rows without a trace.
-fn schemas_logged(seen: &Observation, all: &mut Vec<Finding>) {
-    let Some(status) = seen.status.rows().first() else {
-        return;
-    };
-    let lists = |list: &str, schema: &str| list.split(',').any(|s| s.trim().eq_ignore_ascii_case(schema));
-    // A filter on a schema without captured tables is nobody's loss.
-    let used = |schema: &String| seen.captured.tables.iter().any(|table| table.db == *schema);
-    let missing: Vec<&String> = seen
-        .captured
-        .schemas
-        .iter()
-        .filter(|schema| seen.captured.tables.is_empty() || used(schema))
-        .filter(|schema| {
-            let unlisted = !status.do_db.is_empty() && !lists(&status.do_db, schema);
-            unlisted || lists(&status.ignore_db, schema)
-        })
-        .collect();
-    if !missing.is_empty() {
-        all.push(fatal(
-            "schema_not_logged",
-            format!(
-                "binlog_do_db or binlog_ignore_db keeps {} out of the binlog",
-                names(missing)
-            ),
-            "remove these filters from the server's configuration and restart it",
         ));
     }
 }
@@ -289,21 +197,21 @@ fn schemas_logged(seen: &Observation, all: &mut Vec<Finding>) {
 fn gtids(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
     let mode = seen.variable("gtid_mode");
     match seen.flavour {
-        Flavour::MariaDb => all.push(info("position", "by file and offset".to_owned())),
+        Flavour::MariaDb => all.push(Finding::info("position", "by file and offset")),
         Flavour::MySql | Flavour::OceanBase if facts.gtid => {
-            all.push(info("position", "by GTID set".to_owned()));
+            all.push(Finding::info("position", "by GTID set"));
         }
-        Flavour::MySql if facts.gtid_executed.is_none() => all.push(fatal(
+        Flavour::MySql if facts.gtid_executed.is_none() => all.push(Finding::fatal(
             "gtid_tags_unsupported",
             "gtid_executed cannot be read; it probably holds tagged GTIDs",
             "do not use GTID tags: their transactions cannot be followed",
         )),
-        Flavour::MySql => all.push(warning(
+        Flavour::MySql => all.push(Finding::warning(
             "gtid_off",
             format!("gtid_mode = {}: positions are by file and offset", shown(mode)),
-            "set gtid_mode = ON, so that positions survive a failover",
+            format!("run {}, so that positions survive a failover", until_on(mode)),
         )),
-        Flavour::OceanBase => all.push(warning(
+        Flavour::OceanBase => all.push(Finding::warning(
             "gtid_set_unknown",
             "gtid_executed is empty: positions are by file and offset of one binlog instance",
             "use binlog service 4.x, so that positions survive a failover and gaps are noticed",
@@ -311,36 +219,73 @@ fn gtids(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
     }
 }
 
-fn retention(facts: &ServerFacts, all: &mut Vec<Finding>) {
+/// The server lets the mode be raised by one step at a time.
+fn until_on(mode: &str) -> String {
+    const STEPS: [&str; 4] = ["OFF", "OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"];
+    let at = STEPS.iter().position(|step| step.eq_ignore_ascii_case(mode));
+    let mut statements = vec!["`SET GLOBAL enforce_gtid_consistency = ON`".to_owned()];
+    for step in STEPS.iter().skip(at.map_or(1, |at| at + 1)) {
+        statements.push(format!("`SET GLOBAL gtid_mode = {step}`"));
+    }
+    statements.join(", ")
+}
+
+fn retention(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
     match facts.expire_seconds {
-        Some(seconds) if seconds < SHORT_RETENTION_SECONDS => all.push(warning(
-            "retention_short",
-            format!("binlog files are kept for {seconds} s"),
-            "raise binlog_expire_logs_seconds above the longest outage that must not lose rows",
-        )),
-        Some(seconds) => all.push(info(
+        Some(seconds) if seconds < SHORT_RETENTION_SECONDS => {
+            let raise = if seen.variables.contains_key("binlog_expire_logs_seconds") {
+                "`SET GLOBAL binlog_expire_logs_seconds = 86400`"
+            } else {
+                "`SET GLOBAL expire_logs_days = 1`"
+            };
+            all.push(Finding::warning(
+                "retention_short",
+                format!("binlog files are kept for {seconds} s"),
+                format!("run {raise}, or more: as long as the longest outage that must not lose rows"),
+            ));
+        }
+        Some(seconds) => all.push(Finding::info(
             "retention",
             format!("binlog files are kept for {seconds} s"),
         )),
-        None => {}
+        None => all.push(Finding::info(
+            "retention",
+            "binlog files are not purged by their age, as far as the server says",
+        )),
     }
 }
 
 fn replicas(seen: &Observation, facts: &ServerFacts, server_id: u32, all: &mut Vec<Finding>) {
     let ours = u64::from(server_id);
+    let taken = |id: u64| {
+        id == facts.identity.server_id || seen.replicas.rows().iter().any(|(other, _)| *other == id)
+    };
+    // In the range of the derived ids: far from the small numbers that people give their servers.
+    let free = (ours.max(1 << 30)..).find(|id| !taken(*id)).unwrap_or(ours);
     if seen.flavour != Flavour::OceanBase && facts.identity.server_id == ours {
-        all.push(fatal(
+        all.push(Finding::fatal(
             "server_id_of_source",
             format!("{ours} is the id of the server itself"),
-            "set DATABASE_SERVER_ID to a number that no server of this replication has",
+            format!("set `DATABASE_SERVER_ID={free}`, or leave it out: no server of this replication may have the same"),
         ));
-    }
-    if let Some((_, host)) = seen.replicas.iter().find(|(id, _)| *id == ours) {
-        all.push(warning(
+    } else if let Some((_, host)) = seen.replicas.rows().iter().find(|(id, _)| *id == ours) {
+        all.push(Finding::warning(
             "replica_id_registered",
             format!("a replica with id {ours} is connected already, from host {}", shown(host)),
-            "stop the other collector, or set another DATABASE_SERVER_ID; a lost connection of our own also shows \
-             like this, and passes",
+            format!(
+                "stop the other collector, or set `DATABASE_SERVER_ID={free}`; a lost connection of our own, and a \
+                 collector of this group that is at work, show like this as well"
+            ),
+        ));
+    } else if let Listing::Rows(others) = &seen.replicas {
+        let seen = format!("{ours} is none of the {} that are connected", others.len());
+        all.push(Finding::info("replica_id", seen));
+    } else if seen.flavour != Flavour::OceanBase {
+        all.push(Finding::info(
+            "not_checked",
+            format!(
+                "whether {ours} is another replica's id: the account may not ask for those that are connected"
+            ),
         ));
     }
 }
@@ -361,25 +306,4 @@ fn names<T: ToString>(all: impl IntoIterator<Item = T>) -> String {
 /// A value as text, visible even where it is empty.
 fn shown(value: &str) -> &str {
     if value.is_empty() { "(empty)" } else { value }
-}
-
-fn fatal(code: &'static str, seen: impl Into<String>, remedy: &str) -> Finding {
-    finding(code, Severity::Fatal, seen.into(), remedy)
-}
-
-fn warning(code: &'static str, seen: impl Into<String>, remedy: &str) -> Finding {
-    finding(code, Severity::Warning, seen.into(), remedy)
-}
-
-fn info(code: &'static str, seen: String) -> Finding {
-    finding(code, Severity::Info, seen, "")
-}
-
-fn finding(code: &'static str, severity: Severity, seen: String, remedy: &str) -> Finding {
-    Finding {
-        code,
-        severity,
-        seen,
-        remedy: remedy.to_owned(),
-    }
 }

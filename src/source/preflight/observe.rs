@@ -22,7 +22,7 @@ const SELECTED: [&str; 6] = [
 ];
 
 /// Read as SHOW VARIABLES: a variable that the server does not have is no row, not an error.
-const SHOWN: [&str; 16] = [
+const SHOWN: [&str; 18] = [
     "log_bin",
     "binlog_format",
     "binlog_row_image",
@@ -39,6 +39,8 @@ const SHOWN: [&str; 16] = [
     "max_binlog_total_size",
     "log_replica_updates",
     "log_slave_updates",
+    "time_zone",
+    "system_time_zone",
 ];
 
 /// What a binlog instance says of how long it keeps its files.
@@ -90,12 +92,14 @@ pub(super) struct Observation {
     pub(super) variables: BTreeMap<&'static str, String>,
     pub(super) status: Listing<BinlogStatus>,
     pub(super) binlogs: Listing<(String, u64)>,
+    /// `CURRENT_USER()`, the account that the privileges are those of; only asked of MySQL and MariaDB.
+    pub(super) account: String,
     /// Lines of SHOW GRANTS; only asked of MySQL and MariaDB.
     pub(super) grants: Listing<String>,
     /// Ids and hosts of the replicas that are connected now.
-    pub(super) replicas: Vec<(u64, String)>,
-    /// Whether the server itself follows another.
-    pub(super) is_replica: bool,
+    pub(super) replicas: Listing<(u64, String)>,
+    /// A row for each server that the server itself follows.
+    pub(super) sources: Listing<()>,
     pub(super) captured: Captured,
 }
 
@@ -160,9 +164,10 @@ async fn observe_both(
         variables,
         status,
         binlogs,
+        account: String::new(),
         grants: Listing::NoResultSet,
-        replicas: Vec::new(),
-        is_replica: false,
+        replicas: Listing::NoResultSet,
+        sources: Listing::NoResultSet,
         captured: Captured::default(),
     };
     // A binlog instance has no `information_schema`, and what it makes of the question is undefined.
@@ -205,20 +210,22 @@ async fn replication(
     config: &DatabaseConfig,
     seen: &mut Observation,
 ) -> Result<(), Failure> {
+    let account = one_text(conn, "SELECT CURRENT_USER()", config.connect_timeout).await?;
+    seen.account = account.unwrap_or_default();
     seen.grants = list(conn, config, "SHOW GRANTS", |row| cell(row, 0)).await?;
     for sql in ["SHOW REPLICAS", "SHOW SLAVE HOSTS"] {
         let replicas = list(conn, config, sql, |row| {
             Some((number(cell(row, 0)), cell(row, 1).unwrap_or_default()))
         })
         .await?;
-        if let Listing::Rows(rows) = replicas {
-            seen.replicas = rows;
+        seen.replicas = replicas;
+        if matches!(seen.replicas, Listing::Rows(_)) {
             break;
         }
     }
     for sql in ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"] {
-        if let Listing::Rows(rows) = list(conn, config, sql, |_| Some(())).await? {
-            seen.is_replica = !rows.is_empty();
+        seen.sources = list(conn, config, sql, |_| Some(())).await?;
+        if matches!(seen.sources, Listing::Rows(_)) {
             break;
         }
     }

@@ -62,12 +62,13 @@ fn good(flavour: Flavour) -> Observation {
             ("binlog.000006".to_owned(), 9000),
             ("binlog.000007".to_owned(), 4321),
         ]),
+        account: "cdc@%".to_owned(),
         grants: Listing::Rows(vec![
             "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `cdc`@`%`".to_owned(),
             "GRANT SELECT ON `shop`.* TO `cdc`@`%`".to_owned(),
         ]),
-        replicas: Vec::new(),
-        is_replica: false,
+        replicas: Listing::Rows(Vec::new()),
+        sources: Listing::Rows(Vec::new()),
         captured: Captured {
             schemas: vec!["shop".to_owned()],
             tables: vec![table("orders")],
@@ -223,7 +224,7 @@ fn each_misconfiguration_has_its_code() {
             status(s).ignore_db = "erp, shop".to_owned();
         }),
         (MariaDb, "replica_updates_not_logged", |s| {
-            s.is_replica = true;
+            s.sources = Listing::Rows(vec![()]);
             set(s, "log_slave_updates", "OFF");
         }),
         (MySql, "gtid_tags_unsupported", |s| {
@@ -295,7 +296,7 @@ fn each_risk_has_its_code() {
             set(s, "binlog_expire_logs_seconds", "600");
         }),
         (MySql, "replica_id_registered", |s| {
-            s.replicas = vec![(9, String::new()), (4711, "box".to_owned())];
+            s.replicas = Listing::Rows(vec![(9, String::new()), (4711, "box".to_owned())]);
         }),
         (MariaDb, "no_table_captured", |s| s.captured.tables.clear()),
         (MariaDb, "primary_key_missing", |s| {
@@ -331,14 +332,14 @@ fn ordinary_answers_are_not_held_against_a_server() {
     let mut old = good(Flavour::MySql);
     old.variables
         .retain(|name, _| *name != "binlog_row_image" && *name != "binlog_format");
-    old.replicas = vec![(12, "replica".to_owned())];
+    old.replicas = Listing::Rows(vec![(12, "replica".to_owned())]);
     old.captured.columns = vec![column("bigint unsigned", ""), column("int", "VIRTUAL GENERATED")];
     status(&mut old).ignore_db = "scratch".to_owned();
     assert_eq!(codes(&old, Severity::Fatal), BTreeSet::new());
     assert_eq!(codes(&old, Severity::Warning), BTreeSet::new());
 
     let mut relayed = good(Flavour::MariaDb);
-    relayed.is_replica = true;
+    relayed.sources = Listing::Rows(vec![()]);
     set(&mut relayed, "log_slave_updates", "ON");
     assert_eq!(codes(&relayed, Severity::Fatal), BTreeSet::new());
 
@@ -426,33 +427,6 @@ fn servers_are_known_by_what_they_call_themselves() {
     ] {
         assert_eq!(flavour(version, comment), expected, "{version:?} {comment}");
     }
-}
-
-#[test]
-fn a_report_is_aligned_and_worst_first() {
-    let finding = |code, severity, seen: &str, remedy: &str| Finding {
-        code,
-        severity,
-        seen: seen.to_owned(),
-        remedy: remedy.to_owned(),
-    };
-    let all = [
-        finding("server", Severity::Info, "MySQL 9", ""),
-        finding(
-            "binlog_disabled",
-            Severity::Fatal,
-            "log_bin = OFF",
-            "start it with log_bin",
-        ),
-    ];
-    assert_eq!(
-        Report(&all).to_string(),
-        "FATAL  binlog_disabled  log_bin = OFF\n                        → start it with log_bin\n\
-         ok     server           MySQL 9\n"
-    );
-    let json = serde_json::to_value(&all[1]).unwrap();
-    assert_eq!(json["severity"], "fatal");
-    assert_eq!(json["code"], "binlog_disabled");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use crate::retry::Failure;
 
 /// What to do about rows that are no longer on the server.
-pub(super) const REMEDY_GAP: &str = "reload the affected tables downstream, and set ON_POSITION_LOST to earliest or latest to go on behind a record of \
-     the gap";
+pub(super) const REMEDY_GAP: &str = "reload the affected tables downstream, and set `ON_POSITION_LOST=earliest`, or latest, to go on behind a \
+     record of the gap";
 
 const REMEDY_FOREIGN: &str = "check that DATABASE_HOST is the server of the checkpoint; if it was rebuilt, reload downstream and restart \
      with an explicit START_POSITION and an empty data directory";

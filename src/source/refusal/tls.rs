@@ -40,12 +40,12 @@ pub(super) fn of_tls(text: &str) -> Failure {
     if has("not valid for any names") {
         halt(
             "tls_name_mismatch",
-            "issue the server a certificate with a subjectAltName, or use DATABASE_TLS_MODE=required",
+            "issue the server a certificate with a subjectAltName, or set `DATABASE_TLS_MODE=required`",
         )
     } else if has("not valid for name") || has("notvalidforname") {
         halt(
             "tls_name_mismatch",
-            "set DATABASE_HOST to a name in the certificate, or use DATABASE_TLS_MODE=verify_ca",
+            "set DATABASE_HOST to a name in the certificate, or set `DATABASE_TLS_MODE=verify_ca`",
         )
     } else if has("unknownissuer") || has("badsignature") {
         halt(
@@ -79,7 +79,7 @@ pub(super) fn of_tls(text: &str) -> Failure {
     } else if has("peer is incompatible") || has("protocolversion") {
         halt(
             "tls_version_unsupported",
-            "enable TLS 1.2 or 1.3 on the server, or set DATABASE_TLS_MODE=disabled",
+            "enable TLS 1.2 or 1.3 on the server, or set `DATABASE_TLS_MODE=disabled`",
         )
     } else if has("no root") || has("pem") || has("section") || has("base64") || has("key") {
         halt(
