@@ -63,6 +63,8 @@ step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 step deny "${DEPS_DIR:-target/deps}/tools/bin/cargo-deny" check bans licenses sources
 step build cargo build --workspace --bins --locked
+# Each parser is fuzzed for a minute.
+export FUZZ_SECONDS="${FUZZ_SECONDS:-60}"
 step tests cargo test --workspace --locked -- --test-threads "${TEST_THREADS:-2}" --nocapture
 count "$log/tests.log"
 step demo env DEMO_ROWS="${DEMO_ROWS:-20000}" scripts/demo.sh
