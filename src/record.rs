@@ -38,8 +38,10 @@ pub const ATTRIBUTE_GROUP: &str = "cdc.group";
 /// Higher than that of every earlier run whose records were found at the start. Behind a higher one in its shard it comes
 /// from a collector that was replaced.
 pub const ATTRIBUTE_EPOCH: &str = "cdc.epoch";
-/// Attribute of a record that comes behind others which follow it in the binlog: a dead letter that was sent again, or a
-/// row that waited for that, or because its table was parked, or that an earlier run left out. Its value says which.
+/// Attribute of a record that comes behind others which follow it in the binlog.
+///
+/// A dead letter that was sent again, or a row that waited for that, or because its table was parked, or that an earlier
+/// run left out. Its value says which.
 pub const ATTRIBUTE_LATE: &str = "cdc.late";
 
 /// The stable identity of a record: its transaction and what of it.

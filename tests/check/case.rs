@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use harness::collector::Settings;
+use harness::ports::free_port;
 use harness::servers::{RELAY, Server};
 use serde_json::Value;
 
@@ -53,7 +54,12 @@ pub(crate) fn warning(code: &'static str, settings: Settings, fix: Fix) -> Case 
 
 /// What `check` says, as one object; its exit code is compared with it.
 pub(crate) async fn report(settings: &Settings) -> Value {
-    report_with(settings, &[]).await
+    report_with(&with_a_port(settings), &[]).await
+}
+
+/// The same on a port that is free now: one that was chosen with the settings may be another server's meanwhile.
+fn with_a_port(settings: &Settings) -> Settings {
+    settings.clone().on_port(free_port().expect("a port"))
 }
 
 async fn report_with(settings: &Settings, more: &[&str]) -> Value {
@@ -111,7 +117,12 @@ impl Case {
             fix,
             more,
         } = self;
-        let seen = report_with(&settings, more).await;
+        let chosen = if code == "port_in_use" {
+            settings.clone()
+        } else {
+            with_a_port(&settings)
+        };
+        let seen = report_with(&chosen, more).await;
         let found = finding(&seen, code).unwrap_or_else(|| panic!("{code} is not found: {seen:#}"));
         assert_eq!(found["severity"], severity, "{found:#}");
         let remedy = found["remedy"].as_str().expect("a remedy").to_owned();

@@ -68,7 +68,6 @@ const NO_CODES: &[(&str, &[&str])] = &[
             "binlog_row_value_options",
             "binlog_transaction_compression",
             "expire_logs_days",
-            "gtid_executed",
             "gtid_mode",
             "gtid_purged",
             "log_bin",

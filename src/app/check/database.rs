@@ -56,7 +56,13 @@ pub(super) async fn look(config: &Config, measure: Duration) -> Seen {
         }
     };
     seen.source.push(encryption(database).await);
-    seen.source.extend(time(&mut conn, database).await);
+    // Where tables are is also who knows the time: a binlog instance knows no functions.
+    let mut observer = match database.observer {
+        Some(_) => connection::connect(&database.of_tables()).await.ok(),
+        None => None,
+    };
+    seen.source
+        .extend(time(observer.as_mut().unwrap_or(&mut conn), database).await);
     match preflight::inspect(&mut conn, database).await {
         Ok((facts, findings)) => {
             let (of_tables, of_server) = findings
@@ -68,9 +74,13 @@ pub(super) async fn look(config: &Config, measure: Duration) -> Seen {
         }
         Err(failure) => seen.source.push(failure.into()),
     }
-    match column_rules(&mut conn, config).await {
+    let of_tables = observer.as_mut().unwrap_or(&mut conn);
+    match preflight::column_rules(of_tables, database, &config.records).await {
         Ok(of_rules) => seen.schema.extend(of_rules),
         Err(failure) => seen.schema.push(failure.into()),
+    }
+    if let Some(observer) = observer {
+        connection::close(observer).await;
     }
     seen.source.extend(stream(database, seen.facts.as_ref()).await);
     if config.lease == LeaseKind::Database {
@@ -90,26 +100,11 @@ pub(super) async fn look(config: &Config, measure: Duration) -> Seen {
     seen
 }
 
-/// The column rules against the tables, wherever those are described.
-async fn column_rules(conn: &mut Conn, config: &Config) -> Result<Vec<Finding>, Failure> {
-    let (database, rules) = (&config.database, &config.records);
-    if database.observer.is_none() {
-        return preflight::column_rules(conn, database, rules).await;
-    }
-    // That it cannot be reached is said where the tables are looked at.
-    let Ok(mut observer) = connection::connect(&database.of_tables()).await else {
-        return Ok(Vec::new());
-    };
-    let findings = preflight::column_rules(&mut observer, database, rules).await;
-    connection::close(observer).await;
-    findings
-}
-
 /// What a start asks beside its own questions.
 pub(super) async fn beside(config: &Config) -> Vec<Finding> {
     let database = &config.database;
     // Why there is no connection is for the source to say.
-    let Ok(mut conn) = connection::connect(database).await else {
+    let Ok(mut conn) = connection::connect(&database.of_tables()).await else {
         return Vec::new();
     };
     let mut findings = vec![encryption(database).await];

@@ -100,7 +100,10 @@ fn begin(
     };
     if checkpoint.is_some() || !is_remembered {
         let known = checkpoint.map(|checkpoint| (checkpoint.identity, checkpoint.position));
-        opening::begin(&config.database, known, facts, GtidSet::default(), None)?;
+        // The files of a position may be those of one binlog instance of OceanBase alone.
+        let learnt = store.read_schemas::<History>()?;
+        let instance = learnt.and_then(|schemas| schemas.tables.instance());
+        opening::begin(&config.database, known, facts, GtidSet::default(), instance)?;
     }
     Ok(Finding::info("checkpoint", from))
 }
