@@ -148,11 +148,12 @@ impl World {
         self.tally.woken += 1;
         let now = self.now;
         for event in std::mem::take(&mut zombie.events) {
-            match event {
-                Event::Answer(batch, outcome) => zombie.core.handle_outcome(now, batch.id, outcome),
-                Event::Probed(batch, probe) => zombie.core.handle_probe(now, batch.id, probe),
-                Event::Listed(shards) => zombie.core.handle_shards(now, shards),
-                _ => unreachable!("an answer"),
+            if let Event::Answer(batch, outcome) = event {
+                zombie.core.handle_outcome(now, batch.id, outcome);
+            } else if let Event::Probed(batch, probe) = event {
+                zombie.core.handle_probe(now, batch.id, probe);
+            } else if let Event::Listed(shards) = event {
+                zombie.core.handle_shards(now, shards);
             }
         }
         for _ in 0..LAST_STEPS {
