@@ -158,6 +158,18 @@ impl Parking {
         Some(since)
     }
 
+    /// The table that is read alone was handed on up to here: from here it is read another time.
+    pub fn reached(&mut self, here: Position) {
+        if let Some(lot) = self.alone.as_ref().and_then(|id| self.lots.get_mut(id)) {
+            lot.since = here;
+        }
+    }
+
+    /// The table that is read alone has to wait, and is worth another try.
+    pub fn interrupt(&mut self) {
+        self.hopes.extend(self.alone.take());
+    }
+
     /// Reads all tables from now on. The one that was read alone is parked no more, unless it was parked again
     /// meanwhile (`again`).
     pub fn end(&mut self, again: bool) {

@@ -48,9 +48,11 @@ impl Feed {
 
     /// The files are another binlog instance's now, the transactions are the same. After a cut.
     pub fn relocate(&mut self, facts: &ServerFacts) -> Fate {
-        // What was read alone is read again, later, from its beginning.
-        if self.is_alone() {
-            self.go_on(true);
+        if let Some(main) = self.main.take() {
+            let alone = std::mem::replace(&mut self.tracker, main);
+            self.tables.parking_mut().reached(alone.position());
+            self.tables.parking_mut().interrupt();
+            self.cut();
         }
         self.tracker.relocate(&facts.oldest);
         let start = self.tracker.position();

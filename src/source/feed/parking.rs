@@ -108,6 +108,7 @@ impl Feed {
 
     /// The parked table that is read alone cannot be read for now: reads all others again.
     pub fn give_up(&mut self, reason: &Reason) -> Position {
+        self.tables.parking_mut().reached(self.tracker.position());
         self.tables.parking_mut().blame_alone(reason.clone());
         self.go_on(true)
     }

@@ -187,3 +187,50 @@ fn i7_an_end_of_a_file_that_the_server_does_not_leave_is_left() {
         assert!(rows == whole, "{cut}: {rows:?}");
     }
 }
+
+/// Its rows are there as well, and its reading goes on where it was.
+#[test]
+fn i7_a_table_that_is_read_alone_is_read_on_behind_a_failover() {
+    let here = oceanbase().events;
+    let there = elsewhere();
+    let start = at("mysql-bin.000001", 4, Some(read_before(4)));
+    let mut whole = Vec::new();
+    play(&mut feed_at(Flavour::OceanBase, start.clone()), &here, &mut whole).unwrap();
+    let unknown = Failure::halt("schema_unknown", "test", "test");
+    // Cut in every place of the reading alone, which ends where all others are.
+    for cut in 0..here.len() {
+        let mut feed = feed_at(Flavour::OceanBase, start.clone());
+        let mut parked = None;
+        for event in &here {
+            if let Fed::Needs(id) = feed.event(&event.header, &event.body).unwrap() {
+                assert_eq!(feed.park(&unknown), Some(id.clone()));
+                parked = Some(id);
+            }
+        }
+        let table = parked.unwrap();
+        feed.obey(&table, &crate::source::parked::Wish::Resume(None))
+            .unwrap();
+        let since = feed.turn_back(&table).unwrap();
+        feed.cut();
+        let mut rows = Vec::new();
+        let alone = dump_by_gtid(&here, since.gtid_set.as_ref().unwrap());
+        for event in &alone[..cut.min(alone.len() - 1)] {
+            step(&mut feed, event, usize::MAX, &mut rows).unwrap();
+        }
+        feed.cut();
+        let head = ("mysql-bin.000001", there.pos);
+        feed.relocate(&facts("mysql-bin.000001", head, read_before(9)));
+        let position = feed.cut();
+        assert_eq!(position.gtid_set, Some(read_before(9)), "where all others are");
+        assert_eq!(position.parked[0].since.file.to_string(), "mysql-bin.000001:4");
+
+        assert_eq!(feed.hope(), Some(&table));
+        let since = feed.turn_back(&table).unwrap();
+        feed.cut();
+        let alone = dump_by_gtid(&there.events, since.gtid_set.as_ref().unwrap());
+        let returned = alone
+            .iter()
+            .any(|event| step(&mut feed, event, usize::MAX, &mut rows).unwrap() == Fed::Returned);
+        assert!(returned && rows == whole, "{cut}: {rows:?}");
+    }
+}

@@ -131,6 +131,34 @@ fn i1_a_parked_table_is_read_later_from_wherever_its_reading_was_cut() {
     }
 }
 
+/// What it had handed on by then is not handed on again.
+#[test]
+fn i7_a_reading_that_was_given_up_goes_on_where_it_ended() {
+    let events = sample::recorded();
+    let start = at(RECORDED, 4, None);
+    let mut whole = Vec::new();
+    play(&mut feed_at(Flavour::MariaDb, start.clone()), &events, &mut whole).unwrap();
+    let name = format!(" {} ", first());
+    whole.retain(|row| row.contains(&name));
+    for ended in [0, 5, 20, 40] {
+        let (mut feed, mut rows) = (feed_at(Flavour::MariaDb, start.clone()), Vec::new());
+        play_unread(&mut feed, &events, &mut Vec::new());
+        let table = feed.position().parked[0].table.clone();
+        feed.obey(&table, &Wish::Resume(None)).unwrap();
+        {
+            let mut pass = turn_back(&mut feed, &events, &mut rows);
+            assert!(!(0..ended).any(|_| pass(&mut feed)), "{ended} is behind the end");
+        }
+        assert!(ended < 40 || !rows.is_empty(), "nothing was handed on by then");
+        feed.give_up(&unknown().reason);
+        feed.obey(&table, &Wish::Resume(None)).unwrap();
+        let mut pass = turn_back(&mut feed, &events, &mut rows);
+        while !pass(&mut feed) {}
+        drop(pass);
+        assert!(rows == whole, "given up after {ended} events");
+    }
+}
+
 #[test]
 fn a_table_that_is_given_up_flows_again() {
     let events = sample::recorded();
