@@ -265,3 +265,16 @@ async fn point_10_another_transaction_under_the_same_number_is_not_believed() {
         .await;
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn point_10_transactions_that_a_restart_writes_again_are_left_out() {
+    let service = Service::new(10).await;
+    let mut collector = service.start().await;
+    for again in [1, 3, 8] {
+        service.tenant.load(10, 20);
+        service.exact(&mut collector).await;
+        service.tenant.restart_writing_again(again);
+        service.tenant.load(10, 20);
+    }
+    service.ends_exact(collector).await;
+}

@@ -329,6 +329,14 @@ impl Tenant {
         self.with_instances(|instance, script| instance.restart(seconds(), script));
     }
 
+    /// Restarts every instance, which then writes the last so many transactions once more, under their numbers.
+    pub fn restart_writing_again(&self, transactions: usize) {
+        let mut state = self.world.state();
+        state.write_again(transactions, seconds());
+        drop(state);
+        self.world.notify();
+    }
+
     /// Leaves so many bytes out of the file that the next rotation begins: positions count them.
     pub fn leave_hole(&self, bytes: u64) {
         self.with_instances(|instance, _| instance.leave_hole(bytes));

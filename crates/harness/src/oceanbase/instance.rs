@@ -94,6 +94,8 @@ pub(super) struct Instance {
     pub(super) kills: u64,
     next_hole: u64,
     tables: BTreeMap<String, (Arc<Shape>, u64)>,
+    /// Table ids are given from here on, in the order in which tables are met.
+    first_table: u64,
     next_table: u64,
     next_xid: u64,
 }
@@ -110,6 +112,7 @@ impl Instance {
             kills: 0,
             next_hole: 0,
             tables: BTreeMap::new(),
+            first_table: 100 + u64::from(server_id % 1_000),
             next_table: 100 + u64::from(server_id % 1_000),
             next_xid: 1,
         };
@@ -191,10 +194,10 @@ impl Instance {
         self.begin_file(timestamp, script);
     }
 
-    /// A new process: tables get new numbers, and a new file is begun.
+    /// A new process: tables get their ids anew, where one may have been another's before, and a new file is begun.
     pub(super) fn restart(&mut self, timestamp: u32, script: &Script) {
         self.tables.clear();
-        self.next_table += 1_000;
+        self.next_table = self.first_table;
         self.next_xid = 1;
         self.rotate(timestamp, script);
     }

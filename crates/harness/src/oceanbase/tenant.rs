@@ -262,6 +262,17 @@ impl State {
         }
     }
 
+    /// Restarts every instance, and has it write the last so many transactions once more.
+    pub(super) fn write_again(&mut self, transactions: usize, timestamp: u32) {
+        let from = self.transactions.len().saturating_sub(transactions);
+        for instance in &mut self.instances {
+            instance.restart(timestamp, &self.script);
+            for transaction in self.transactions.iter().skip(from) {
+                instance.write(transaction, &self.script);
+            }
+        }
+    }
+
     /// Gives a table another shape from here on. A table that changes gets a new number in the binlog.
     pub(super) fn define(&mut self, shape: Shape) {
         let shapes = Arc::make_mut(&mut self.shapes);
