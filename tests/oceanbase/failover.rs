@@ -63,9 +63,20 @@ async fn point_11_fifty_failovers_under_load_lose_and_repeat_nothing() {
             };
             service.tenant.script(|script| script.cuts = Some(cuts));
         }
+        let to = instances[rng.usize(..instances.len())];
+        let lags = rng.u32(..4) == 0;
+        if lags {
+            // Its files end before what was read, for a while.
+            service.tenant.lag(to, true);
+            more(&service, rng.u64(1..30)).await;
+        }
         let before = service.tenant.dumps_requested();
-        service.tenant.fail_over(instances[rng.usize(..instances.len())]);
+        service.tenant.fail_over(to);
         service.tenant.end_dumps();
+        if lags {
+            more(&service, rng.u64(1..30)).await;
+            service.tenant.lag(to, false);
+        }
         asked_again(&service, before).await;
     }
     load.shutdown().await;

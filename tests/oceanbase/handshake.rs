@@ -29,7 +29,7 @@ fn code(error: Error) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn point_1_rows_come_through_the_proxy_without_a_lock_to_rely_on() {
-    let service = Service::new(1).await;
+    let service = Service::scripted(1, |script| script.enable_auth = true).await;
     let collector = service.start().await;
     service.tenant.load(300, 30);
     let asked = service.tenant.asked();

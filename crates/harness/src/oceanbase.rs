@@ -219,6 +219,14 @@ impl Tenant {
         file.map(|file| (file.name(), file.end())).unwrap_or_default()
     }
 
+    /// The end of its oldest file.
+    pub fn end_of_oldest(&self) -> (String, u64) {
+        let state = self.world.state();
+        let instance = state.instances.get(state.active);
+        let file = instance.and_then(|instance| instance.files.first());
+        file.map(|file| (file.name(), file.end())).unwrap_or_default()
+    }
+
     /// The number of the last transaction.
     pub fn last(&self) -> u64 {
         self.world.state().last()
