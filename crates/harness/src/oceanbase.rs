@@ -297,11 +297,10 @@ impl Tenant {
     pub fn add_instance(&self, max_file: usize) -> usize {
         let mut state = self.world.state();
         let server_id = state.below(1 << 30) + 1;
-        let before = std::mem::replace(&mut state.script.max_file, max_file);
-        let instance = Instance::new(state.uuid, server_id, &state.script);
+        let mut instance = Instance::new(state.uuid, server_id, &state.script);
+        instance.max_file = Some(max_file);
         state.instances.push(instance);
         state.catch_up();
-        state.script.max_file = before;
         state.instances.len() - 1
     }
 

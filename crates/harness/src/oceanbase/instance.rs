@@ -88,6 +88,8 @@ pub(super) struct Instance {
     pub(super) written: u64,
     /// The last one that its files no longer hold.
     pub(super) purged: u64,
+    /// Where its files end, if not where the script says.
+    pub(super) max_file: Option<usize>,
     /// It stands still: transactions wait.
     pub(super) lags: bool,
     /// Counts the times that all its dumps were ended.
@@ -108,6 +110,7 @@ impl Instance {
             files: Vec::new(),
             written: 0,
             purged: 0,
+            max_file: None,
             lags: false,
             kills: 0,
             next_hole: 0,
@@ -209,11 +212,8 @@ impl Instance {
             self.write_rows(transaction, usize::MAX, script);
         }
         self.written = transaction.gno;
-        let full = self
-            .files
-            .last()
-            .is_some_and(|file| file.data.len() > script.max_file);
-        if full {
+        let most = self.max_file.unwrap_or(script.max_file);
+        if self.files.last().is_some_and(|file| file.data.len() > most) {
             self.rotate(transaction.seconds(), script);
         }
     }
