@@ -116,7 +116,7 @@ pub struct Source {
     attempts: u32,
     /// Refused passwords in a row.
     denied: u32,
-    /// Wrong checksums since the last transaction.
+    /// Wrong checksums since more was read than before the first of them.
     wrong_sums: u32,
     patience: Duration,
     /// Whether the server refused the position as purged since it last sent events.
@@ -257,7 +257,7 @@ impl Source {
             };
             match outcome {
                 Ok(step) => {
-                    if step == Step::Boundary {
+                    if step == Step::Boundary && self.wrong_sums > 0 && self.is_past_cut() {
                         self.wrong_sums = 0;
                     }
                     return Ok(step);

@@ -23,6 +23,8 @@ mod layers;
 #[cfg(test)]
 mod lost;
 #[cfg(test)]
+mod oceanbase;
+#[cfg(test)]
 mod parked;
 #[cfg(test)]
 mod parking;

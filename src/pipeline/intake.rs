@@ -181,12 +181,26 @@ impl Intake {
     }
 
     async fn read(&mut self, topic: &Topic, stop: &CancellationToken) -> Result<Ended, Failure> {
-        let mut encoder: Option<Encoder> = None;
+        let mut encoder = None;
+        let ended = self.read_into(&mut encoder, topic, stop).await;
+        if ended.is_err() {
+            // Whoever goes on behind the trouble relies on everything in front of it being delivered.
+            self.send(&mut encoder, stop).await;
+        }
+        ended
+    }
+
+    async fn read_into(
+        &mut self,
+        encoder: &mut Option<Encoder>,
+        topic: &Topic,
+        stop: &CancellationToken,
+    ) -> Result<Ended, Failure> {
         loop {
             let step = match self.source.ready_step() {
                 Some(step) => step?,
                 None => {
-                    if let Some(ended) = self.send(&mut encoder, stop).await {
+                    if let Some(ended) = self.send(encoder, stop).await {
                         return Ok(ended);
                     }
                     match self.wait(stop).await? {
@@ -197,7 +211,7 @@ impl Intake {
             };
             self.moved = true;
             if matches!(step, Step::Rows) {
-                let encoder = match &mut encoder {
+                let encoder = match &mut *encoder {
                     Some(encoder) => encoder,
                     none => none.insert(self.encoder(topic)?),
                 };
@@ -212,7 +226,7 @@ impl Intake {
                 })?;
             }
             if encoder.as_ref().is_some_and(|e| e.bytes() >= CHUNK_BYTES)
-                && let Some(ended) = self.send(&mut encoder, stop).await
+                && let Some(ended) = self.send(encoder, stop).await
             {
                 return Ok(ended);
             }

@@ -1,5 +1,6 @@
 //! Failures that are judged by how often they come.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +122,15 @@ impl Source {
                 })
             }
             _ => None,
+        }
+    }
+
+    /// Whether more was read than before the stream was cut. The introduction of every stream ends at a boundary too,
+    /// and is no sign that the event which was wrong is right now.
+    pub(super) fn is_past_cut(&self) -> bool {
+        match (&self.feed, &self.known) {
+            (Some(feed), Some((_, cut))) => feed.position().order(cut) == Some(Ordering::Greater),
+            _ => false,
         }
     }
 }

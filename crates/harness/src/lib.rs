@@ -8,6 +8,7 @@ pub mod chaos;
 pub mod collector;
 pub mod figures;
 pub mod latency;
+pub mod oceanbase;
 pub mod oracle;
 pub mod ports;
 pub mod process;
