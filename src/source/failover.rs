@@ -18,7 +18,8 @@ pub const BEHIND: &str = "server_behind_position";
 /// Code of transactions under a uuid that was not met before.
 pub const SOURCE_CHANGED: &str = "gtid_source_changed";
 
-const REMEDY_SOURCE: &str = "create the tenant's binlog with the uuid that it had before; if its transactions are numbered anew, copy the captured \
+const REMEDY_SOURCE: &str = "check that DATABASE_HOST and DATABASE_USERNAME lead to the tenant of the checkpoint; if its binlog was created anew, create \
+     it with the uuid that it had before; if its transactions are numbered anew, copy the captured \
      tables anew and restart with an empty data directory, another DATAHUB_CONSUMER_GROUP and START_POSITION";
 
 fn name(identity: &ServerIdentity) -> String {
