@@ -111,7 +111,7 @@ async fn point_12_a_set_of_another_tenant_is_not_taken() {
         .clone()
         .env("DATABASE_PORT", door.address().port().to_string());
     let mut collector = Collector::start(&settings).expect("a restart");
-    first.halts(&mut collector, "checkpoint_other_server", 0).await;
+    first.halts(&mut collector, "gtid_source_changed", 0).await;
     assert_eq!(second.dumps_requested(), 0);
 }
 
