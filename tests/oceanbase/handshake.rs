@@ -80,6 +80,26 @@ async fn point_1_an_instance_and_an_observer_are_not_taken_for_the_proxy() {
     );
 }
 
+/// Where there is no proxy, one address has the binlog and another the tables.
+#[tokio::test(flavor = "multi_thread")]
+async fn point_1_rows_come_from_an_instance_beside_an_observer() {
+    let mut service = Service::scripted(1, |script| script.enable_auth = true).await;
+    let instance = service.tenant.open(Profile::Instance(0)).await.expect("a port");
+    let observer = service.tenant.open(Profile::Observer).await.expect("a port");
+    service.settings = service
+        .settings
+        .env("DATABASE_PORT", instance.address().port().to_string())
+        .env("DATABASE_OBSERVER_HOST", "127.0.0.1")
+        .env("DATABASE_OBSERVER_PORT", observer.address().port().to_string());
+    let mut collector = service.start().await;
+    service.tenant.load(100, 30);
+    service.exact(&mut collector).await;
+    service.tenant.end_dumps();
+    service.tenant.restart();
+    service.tenant.load(100, 30);
+    service.ends_exact(collector).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn point_2_the_instance_answers_as_the_service_does() {
     let tenant = Tenant::new(2);

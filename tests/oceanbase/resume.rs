@@ -211,6 +211,32 @@ async fn point_13_the_end_of_a_file_is_a_flood_of_heartbeats() {
     tokio::time::timeout(READY, read).await.expect("a flood");
 }
 
+/// Without sets, a start that a person chose may be such an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn point_13_a_start_at_the_end_of_a_file_goes_on_with_the_next() {
+    let service = Service::scripted(13, |script| script.generation = Generation::V2).await;
+    let before = service.tenant.log().totals().changes;
+    service.tenant.rotate();
+    let (file, end) = service.tenant.end_of_oldest();
+    service.tenant.load(30, 10);
+    let service = service.set("START_POSITION", &format!("file:{file}:{end}"));
+    let mut collector = Collector::start(&service.settings).expect("a start");
+    service.caught_up(&mut collector).await;
+    let report = service.verdict();
+    assert_eq!(
+        (
+            report.lost,
+            report.repeated(),
+            report.out_of_order,
+            report.foreign
+        ),
+        (before, 0, 0, 0),
+        "{report}"
+    );
+    crate::rig::i14_conserved(&collector).await;
+    assert!(collector.stop(STOPPED).await.expect("a stop").success());
+}
+
 /// What a dump is refused with, and whether that is for a person (a code of a halt) or passes.
 const REFUSALS: &[(&str, Option<&str>)] = &[
     (
