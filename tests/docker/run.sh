@@ -37,7 +37,7 @@ wants() { [[ " ${suites[*]} " == *" $1 "* ]]; }
 # Quiet: what fails here fails again in its suite.
 stage() { docker build --quiet --file "$1" "${@:2}" . >/dev/null 2>&1; }
 # Of the sources, so that a commit to anything else leaves the build cache alone.
-REVISION=$(git log -1 --format=%h -- src Cargo.toml Cargo.lock 2>/dev/null || true)
+REVISION=$(git log -1 --format=%h -- src docs/errors Cargo.toml Cargo.lock 2>/dev/null || true)
 export REVISION=${REVISION:-unknown}
 # The compiler is busy for minutes, most of them with one processor, and the other base images come from the network:
 # beside each other they take half the time. The suites find the layers and build what is left.

@@ -60,7 +60,7 @@ impl Weather {
             poison_named: *rng.choice(&[0, 50, 100]).unwrap(),
             crash: if rng.bool() { rng.f64() * 0.02 } else { 0.0 },
             stop: if rng.bool() { rng.f64() * 0.01 } else { 0.0 },
-            cut_off: if rng.u32(..3) == 0 { rng.f64() * 0.02 } else { 0.0 },
+            cut_off: if rng.bool() { rng.f64() * 0.02 } else { 0.0 },
             patient: rng.bool(),
         }
     }

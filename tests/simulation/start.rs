@@ -51,12 +51,14 @@ impl World {
             if wiped && shard.state == ShardState::Closed {
                 self.tally.of_parents += u64::try_from(found.behind.len()).unwrap();
             }
-            self.tally.seen_again += found.late.iter().filter(|id| stored.contains(id)).count() as u64;
-            stored.aside.extend(found.late);
-            self.tally.seen_again += found.behind.iter().filter(|id| stored.contains(id)).count() as u64;
-            stored
-                .ahead
-                .insert(ShardId::clone(&shard.id), found.behind.into_iter().collect());
+            for id in found.late {
+                self.tally.seen_again += u64::from(!stored.aside.insert(id));
+            }
+            for id in found.behind {
+                self.tally.seen_again += u64::from(stored.contains(&id));
+                let ids = stored.ahead.entry(ShardId::clone(&shard.id)).or_default();
+                ids.insert(id);
+            }
         }
         (row_of(&begin), stored)
     }
