@@ -51,6 +51,8 @@ scenarios! {
     i7_cut_at_every_kind_of_event: "cut-at-events", 20 s, at most 12;
     i9_a_file_that_lacks_its_end_is_refused: "checkpoint-truncated", 3 s, at most 40;
     i9_a_full_disk_stops_no_record: "disk-full", 4 s, at most 3;
+    i9_a_full_disk_loses_no_letter: "disk-full-letters", 4 s, at most 2;
+    a_full_disk_costs_lines_of_the_log_alone: "disk-full-logs", 3 s, at most 4;
     i4_shards_change_and_the_collector_dies: "split-merge", 4 s, at most 12;
     i2_what_was_read_may_be_purged: "binlog-purged", 10 s, at most 3;
     a_standby_takes_over: "standby", 4 s, at most 3;

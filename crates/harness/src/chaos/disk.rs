@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use datahub_emulator::{Action, Rule};
+
 use super::{MARIADB, MYSQL, Outcome, Scenario, Terms};
 use crate::collector::{Collector, Settings};
 use crate::servers::Options;
@@ -28,6 +30,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: |terms| Box::pin(full(terms)),
     },
     Scenario {
+        name: "disk-full-letters",
+        proves: "a dead letter that cannot be written holds its shard back and is said aloud; when there is room again it is \
+                 written, and replayed it completes the topic in order.",
+        steps: "2 shards under load, the records of some keys are refused and go to the dead letters; the data directory is \
+                filled, /health says that a letter cannot be written; perhaps kill -9 and a start; room is made; and so \
+                on. At last the service takes them, and the letters are replayed beside the running collector.",
+        needs: "MariaDB; rights to mount a tmpfs.",
+        servers: MARIADB,
+        run: |terms| Box::pin(letters(terms)),
+    },
+    Scenario {
+        name: "disk-full-logs",
+        proves: "log files that cannot be written cost lines of the log and nothing else.",
+        steps: "2 shards under load, all that can be logged is logged; the log directory is filled, perhaps kill -9 and a \
+                start, room is made; and so on.",
+        needs: "MariaDB; rights to mount a tmpfs.",
+        servers: MARIADB,
+        run: |terms| Box::pin(logs(terms)),
+    },
+    Scenario {
         name: "checkpoint-truncated",
         proves: "a checkpoint or a history of definitions that lacks its end, at whichever byte, is refused and never \
                  taken for a shorter one.",
@@ -39,17 +61,24 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// A data directory that can be filled.
+/// What the records hold that the service does not take: a seventh of the keys of a table.
+const REFUSED: &str = "\"warehouse\":1,";
+
+/// What may still be written where a disk is full, bytes: the rest of the page that a file ends in.
+const LAST_PAGE: u64 = 4_096;
+
+/// A directory that can be filled.
 struct SmallDisk {
     dir: PathBuf,
     mounted: bool,
 }
 
 impl SmallDisk {
-    fn new(dir: &Path) -> Result<SmallDisk> {
+    /// One of so many KiB.
+    fn new(dir: &Path, size: u32) -> Result<SmallDisk> {
         fs::create_dir_all(dir).context("creating the data directory")?;
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &format!("size={size}k"), "tmpfs"])
             .arg(dir)
             .output();
         let mounted = mount.is_ok_and(|output| output.status.success());
@@ -110,7 +139,7 @@ async fn full(terms: Terms) -> Result<Outcome> {
         .settings
         .env("RETRY_BACKOFF_MS", "20")
         .env("RETRY_BACKOFF_MAX_MS", "200");
-    let disk = SmallDisk::new(&stage.settings.data_dir())?;
+    let disk = SmallDisk::new(&stage.settings.data_dir(), 256)?;
     let mut collector = stage.start().await?;
     let mut kills = 0;
     let failing = |health: &Value| {
@@ -155,6 +184,115 @@ async fn full(terms: Terms) -> Result<Outcome> {
         report,
         format!("{way}; {kills} kills"),
     ))
+}
+
+async fn letters(terms: Terms) -> Result<Outcome> {
+    let (mut rng, mut storm) = (terms.rng(), terms.storm());
+    let mut stage = Stage::new(&terms.binary, terms.server, Options::default(), terms.plan(), 2).await?;
+    stage.settings = stage
+        .settings
+        .env("POISON_POLICY", "dead_letter")
+        .env("RETRY_BACKOFF_MS", "20")
+        .env("RETRY_BACKOFF_MAX_MS", "200");
+    stage.emulator.add_fault(Rule::on_put(Action::FailRecords {
+        indexes: Vec::new(),
+        contains: Some(REFUSED.to_owned()),
+        code: "MalformedRecord".to_owned(),
+        message: Some("malformed".to_owned()),
+    }));
+    let disk = SmallDisk::new(&stage.settings.data_dir(), 4_096)?;
+    ensure!(disk.mounted, "a tmpfs cannot be mounted here");
+    let mut collector = stage.start().await?;
+    let mut kills = 0;
+    let failing = |health: &Value| health.to_string().contains("dead_letter_write");
+    let fillings = async {
+        while storm.goes_on() {
+            disk.fill()?;
+            stage.workload.more(rng.u64(100..300)).await?;
+            collector
+                .wait_health("word of a letter that waits", READY, failing)
+                .await?;
+            if rng.u32(..3) == 0 {
+                kills += 1;
+                collector.kill9()?;
+                collector = Collector::start(&stage.settings)?;
+                collector
+                    .wait_health("word of a letter that waits", READY, failing)
+                    .await?;
+            }
+            let (file, offset) = stage.server.binlog_end().await?;
+            disk.make_room()?;
+            let saved = |health: &Value| stage::reaches(health, &file, offset);
+            collector
+                .wait_health("progress after room was made", READY, saved)
+                .await?;
+        }
+        Ok(())
+    };
+    Box::pin(stage.workload.during(fillings)).await?;
+    stage.emulator.clear_faults();
+    let replay = ["dead-letters", "replay", "--all"];
+    let replay = replay
+        .iter()
+        .fold(stage.settings.clone(), |settings, word| settings.arg(*word));
+    let (status, out, err) = replay.run_to_end(READY).await?;
+    ensure!(status.success(), "the letters were not replayed: {out}{err}");
+    let report = stage.settled(&mut collector).await?;
+    collector.stop(STOPPED).await?;
+    let note = format!("{kills} kills; {}", out.trim().replace('\n', ", "));
+    Ok(Outcome::exact(storm.blows, report, note))
+}
+
+/// Bytes of the log files.
+fn logged(disk: &SmallDisk) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(&disk.dir)? {
+        let entry = entry?;
+        if entry.path() != disk.obstacle() {
+            bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
+async fn logs(terms: Terms) -> Result<Outcome> {
+    let (mut rng, mut storm) = (terms.rng(), terms.storm());
+    let mut stage = Stage::new(&terms.binary, terms.server, Options::default(), terms.plan(), 2).await?;
+    let dir = stage.settings.dir().join("small-logs");
+    let disk = SmallDisk::new(&dir, 256)?;
+    ensure!(disk.mounted, "a tmpfs cannot be mounted here");
+    stage.settings = stage
+        .settings
+        .env("LOG_DIR", dir.display().to_string())
+        .env("LOG_LEVEL", "debug");
+    let mut collector = stage.start().await?;
+    let mut kills = 0;
+    let fillings = async {
+        while storm.goes_on() {
+            disk.fill()?;
+            let before = logged(&disk)?;
+            stage.workload.more(rng.u64(100..500)).await?;
+            if rng.u32(..3) == 0 {
+                kills += 1;
+                collector.kill9()?;
+                collector = stage.start().await?;
+            }
+            let (file, offset) = stage.server.binlog_end().await?;
+            let there = |health: &Value| stage::reaches(health, &file, offset);
+            collector
+                .wait_health("progress beside a full log directory", READY, there)
+                .await?;
+            let more = logged(&disk)? - before;
+            ensure!(more < LAST_PAGE, "{more} bytes were logged on a full disk");
+            disk.make_room()?;
+        }
+        Ok(())
+    };
+    Box::pin(stage.workload.during(fillings)).await?;
+    let report = stage.settled(&mut collector).await?;
+    collector.stop(STOPPED).await?;
+    ensure!(logged(&disk)? > 0, "nothing was logged where there was room");
+    Ok(Outcome::exact(storm.blows, report, format!("{kills} kills")))
 }
 
 /// Starts at the same time.
