@@ -171,6 +171,15 @@ impl Service {
     }
 }
 
+/// Waits until the source gives this reason.
+async fn source_says(collector: &mut Collector, code: &str) {
+    let said = |health: &Value| health["components"]["source"]["last_error"]["code"] == code;
+    collector
+        .wait_health("the reason", READY, said)
+        .await
+        .expect("a reason");
+}
+
 fn table_of(payload: &[u8]) -> String {
     let envelope: Value = serde_json::from_slice(payload).expect("JSON");
     envelope["source"]["table"]

@@ -6,7 +6,7 @@ use harness::collector::Collector;
 use harness::oceanbase::{Cuts, Generation};
 use tokio::task::JoinSet;
 
-use super::{READY, Service};
+use super::{READY, Service, source_says};
 
 /// A tenant that is changed all the time, by a few transactions a second.
 fn under_load(service: &Service) -> JoinSet<()> {
@@ -96,13 +96,7 @@ async fn point_11_an_instance_that_lags_is_waited_for() {
         service.tenant.load(30, 30);
         service.caught_up(&mut collector).await;
         service.tenant.fail_over(there);
-        let behind = |health: &serde_json::Value| {
-            health["components"]["source"]["last_error"]["code"] == "server_behind_position"
-        };
-        collector
-            .wait_health("the reason", READY, behind)
-            .await
-            .expect("a reason");
+        source_says(&mut collector, "server_behind_position").await;
         service.tenant.load(10, 30);
         service.tenant.lag(there, false);
         service.exact(&mut collector).await;

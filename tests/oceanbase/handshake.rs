@@ -6,7 +6,7 @@ use harness::servers::RELAY;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder, Row};
 
-use super::{READY, STOPPED, Service};
+use super::{READY, STOPPED, Service, source_says};
 
 /// A plain connection that asks for nothing on its own.
 async fn connect(door: &harness::oceanbase::Door) -> Conn {
@@ -146,13 +146,7 @@ async fn point_2_a_status_without_a_place_is_told_apart() {
 async fn point_2_a_service_that_is_away_is_waited_for() {
     let service = Service::scripted(2, |script| script.status = Status::NoService).await;
     let mut collector = Collector::start(&service.settings).expect("a start");
-    let away = |health: &serde_json::Value| {
-        health["components"]["source"]["last_error"]["code"] == "binlog_service_unreachable"
-    };
-    collector
-        .wait_health("the reason", READY, away)
-        .await
-        .expect("a reason");
+    source_says(&mut collector, "binlog_service_unreachable").await;
     service.tenant.script(|script| script.status = Status::Row);
     collector.wait_ready(READY).await.expect("ready");
     service.tenant.load(50, 20);
@@ -162,10 +156,7 @@ async fn point_2_a_service_that_is_away_is_waited_for() {
     service.tenant.script(|script| script.status = Status::NoService);
     service.tenant.end_dumps();
     service.tenant.load(50, 20);
-    collector
-        .wait_health("the reason", READY, away)
-        .await
-        .expect("a reason");
+    source_says(&mut collector, "binlog_service_unreachable").await;
     service.tenant.script(|script| script.status = Status::Row);
     service.ends_exact(collector).await;
 }

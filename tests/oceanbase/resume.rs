@@ -7,7 +7,7 @@ use harness::collector::Collector;
 use harness::oceanbase::{Generation, Profile, Refusal};
 use mysql_async::{BinlogStreamRequest, Conn, OptsBuilder};
 
-use super::{READY, STOPPED, Service};
+use super::{READY, STOPPED, Service, source_says};
 
 /// Event type.
 const HEARTBEAT: u8 = 27;
@@ -71,13 +71,7 @@ async fn point_12_a_set_ahead_of_the_service_waits_for_it() {
     let ahead = format!("gtid:{}:1-{}", service.tenant.uuid(), last + 50);
     let service = service.set("START_POSITION", &ahead);
     let mut collector = Collector::start(&service.settings).expect("a start");
-    let behind = |health: &serde_json::Value| {
-        health["components"]["source"]["last_error"]["code"] == "server_behind_position"
-    };
-    collector
-        .wait_health("the reason", READY, behind)
-        .await
-        .expect("a reason");
+    source_says(&mut collector, "server_behind_position").await;
     assert_eq!(service.tenant.dumps_requested(), 0);
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 }
@@ -88,13 +82,7 @@ async fn point_12_a_set_of_another_tenant_is_not_taken() {
     let stranger = "gtid:3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
     let service = service.set("START_POSITION", stranger);
     let mut collector = Collector::start(&service.settings).expect("a start");
-    let refused = |health: &serde_json::Value| {
-        health["components"]["source"]["last_error"]["code"] == "server_behind_position"
-    };
-    collector
-        .wait_health("the reason", READY, refused)
-        .await
-        .expect("a reason");
+    source_says(&mut collector, "server_behind_position").await;
     assert_eq!(service.tenant.dumps_requested(), 0);
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
 
@@ -345,13 +333,7 @@ async fn point_14_a_full_service_is_tried_again() {
     service.tenant.script(|script| script.max_dumps = 0);
     service.tenant.end_dumps();
     service.tenant.load(10, 20);
-    let full = |health: &serde_json::Value| {
-        health["components"]["source"]["last_error"]["code"] == "subscriber_limit"
-    };
-    collector
-        .wait_health("the reason", READY, full)
-        .await
-        .expect("a reason");
+    source_says(&mut collector, "subscriber_limit").await;
     service.tenant.script(|script| script.max_dumps = 1);
     service.ends_exact(collector).await;
 }
