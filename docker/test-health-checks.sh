@@ -120,7 +120,7 @@ done
 # A process can be alive before all its ports are open: they have the rest of the start's time.
 answers() { # IMAGE PORT PATH: what it answered is in $answer
   local address
-  address=$(docker port "$run-$1" "$2/tcp" | head -n 1)
+  address=$(docker port "$run-$1" "$2/tcp" | sed -n 1p)
   answer=$(curl -fsS --max-time 10 "http://$address$3" 2>&1)
 }
 for image in "${!launched[@]}"; do

@@ -25,7 +25,7 @@ for package in "$part"/packages/*.deb; do
 done
 rm -rf -- "$part/packages" "$part"/usr/share/{doc,man,locale,lintian,bug}
 
-loader=$(cd -- "$part" && find usr/lib -name 'ld-linux-*.so.*' | head -n 1)
+loader=$(cd -- "$part" && find usr/lib -name 'ld-linux-*.so.*' -print -quit)
 [ -n "$loader" ] && [ -x "$part/usr/sbin/mysqld" ] || { echo "sid's packages do not hold what was expected" >&2; exit 1; }
 cat >"$part/mysqld" <<WRAPPER
 #!/bin/sh

@@ -207,7 +207,7 @@ start=$(date +%s%3N)
 check "ready within the guide's 60 s" ready guide 60
 printf '          ready %d ms after docker run returned\n' $(($(date +%s%3N) - start))
 guide=$(container guide)
-check "the published port answers" curl -fsS "http://$(docker port "$guide" 8080/tcp | head -n 1)/health"
+check "the published port answers" curl -fsS "http://$(docker port "$guide" 8080/tcp | sed -n 1p)/health"
 check "the collector runs as cdcuser under tini" equal "root-free 1 tini cdcuser cdc-collector" \
   "$(docker exec "$guide" sh -c 'ps -eo user= | grep -q root && echo root || printf "root-free "; ps -o pid=,comm= -p 1 | xargs | tr "\n" " "; ps -o user=,comm= -C cdc-collector | xargs')"
 insert "1, 'first row'"

@@ -24,14 +24,14 @@ valid() { "$@" --file docker/docker-compose.yml config --quiet && "$@" --file do
 check "the file is valid, with the monitoring profile too" valid "${compose[@]}"
 deps=$(realpath "${DEPS_DIR:-target/deps}")
 for other in docker-compose "$deps/compose-v2"; do
-  check "$("$other" version | head -n 1) takes it" valid "$other"
+  check "$("$other" version | sed -n 1p) takes it" valid "$other"
 done
 check "every published port is on the loopback interface" equal "" \
   "$(grep -E '^ +ports:' docker/docker-compose.yml | grep -v '127.0.0.1' || true)"
 
 container() { up ps --quiet "$1"; }
 health() { health_is "$(container "$1")" healthy; }
-port() { docker port "$(container "$1")" "$2/tcp" | head -n 1; }
+port() { docker port "$(container "$1")" "$2/tcp" | sed -n 1p; }
 sql() { docker exec "$(container mysql)" sh -c "mysql -h127.0.0.1 -uroot -p\"\$(cat /run/secrets/mysql_root_password)\" shop -e \"$1\""; }
 arrived() { contains "$(curl -fsS "http://$(port datahub 7070)/_emulator/topics/realtime_pipeline/cdc_events/records?limit=1000")" "$1"; }
 slots() { equal 4 "$(curl -fsS "http://$(port jobmanager 8081)/overview" | jq '."slots-total"')"; }

@@ -30,7 +30,7 @@ docker run -d --name "$name-mysql" --network "$name" --network-alias mysql -e MY
 docker run -d --name "$name-datahub" --network "$name" --network-alias datahub -p 127.0.0.1::7070 \
   realtime-pipeline/datahub-emulator:1.0.0 --create --project realtime-pipeline --topic cdc-events --shards 3 \
   --access-id id --access-key key >/dev/null
-datahub=http://$(docker port "$name-datahub" 7070/tcp | head -n 1)
+datahub=http://$(docker port "$name-datahub" 7070/tcp | sed -n 1p)
 within 90 "starting MySQL" mysql -h 127.0.0.1 -e 'SELECT 1'
 # The collector follows from the start of the binlog: first the changes, then the collector.
 mysql <"$here/workload.sql"
@@ -40,7 +40,7 @@ docker run -d --name "$name-collector" --network "$name" -e DATABASE_HOST=mysql 
   realtime-pipeline/cdc-collector:1.0.0 >/dev/null
 # The last change has arrived in one shard; the others are complete when the collector has drained.
 records() { curl -fsS "$datahub/_emulator/topics/realtime-pipeline/cdc-events/records?shard=$1&limit=100000"; }
-complete() { for shard in 0 1 2; do records "$shard"; done | grep -q 9223372036854775807; }
+complete() { for shard in 0 1 2; do records "$shard"; done | grep 9223372036854775807 >/dev/null; }
 within 30 "delivery" complete
 docker stop "$name-collector" >/dev/null
 
