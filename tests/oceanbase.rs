@@ -135,6 +135,22 @@ impl Service {
         assert!(status.success(), "{status}");
     }
 
+    /// Has the collector ask for a new dump, and sends it what `change` makes in one go: it is read and met together.
+    async fn in_one_go(&self, change: impl FnOnce(&Tenant)) {
+        self.tenant
+            .script(|script| (script.holds, script.batch) = (true, 10_000));
+        let before = self.tenant.dumps_requested();
+        self.tenant.end_dumps();
+        let asked = async {
+            while self.tenant.dumps_requested() == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(READY, asked).await.expect("a new dump");
+        change(&self.tenant);
+        self.tenant.script(|script| script.holds = false);
+    }
+
     /// Reading stops for this reason; at most so many of the last changes are missing, and nothing else is wrong.
     async fn halts(&self, collector: &mut Collector, code: &str, missing: u64) -> Value {
         let halted = collector.wait_health("a halt", READY, |health| health["status"] == "halted");
