@@ -1,6 +1,7 @@
 //! A real server, the emulator and the real collector, wired as a user would wire them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use datahub_emulator::Emulator;
 use harness::collector::{Collector, Settings};
@@ -19,9 +20,14 @@ pub(crate) struct Rig {
     pub(crate) workload: Workload,
 }
 
-/// The binary under test.
+/// The binary under test: the one that was built with the tests, or the one that `CDC_TEST_COLLECTOR` names. The latter is how
+/// `cargo run -p harness --bin guards` has a test meet a collector that lacks something.
 pub(crate) fn binary() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_cdc-collector"))
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let named = std::env::var_os("CDC_TEST_COLLECTOR");
+        named.map_or_else(|| env!("CARGO_BIN_EXE_cdc-collector").into(), PathBuf::from)
+    });
+    &BINARY
 }
 
 pub(crate) async fn emulator(shards: u32) -> Emulator {

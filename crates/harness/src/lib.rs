@@ -7,6 +7,7 @@
 pub mod chaos;
 pub mod collector;
 pub mod figures;
+pub mod guards;
 pub mod latency;
 pub mod oceanbase;
 pub mod oracle;
