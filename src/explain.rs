@@ -28,6 +28,7 @@ pages! {
     binlog_format_not_row
     binlog_instance_changed
     binlog_instance_direct
+    binlog_not_started
     binlog_service_unreachable
     binlog_unreadable
     checkpoint

@@ -25,6 +25,9 @@ use crate::position::{FilePosition, Flavour, GtidSet, ServerIdentity};
 use crate::retry::{Disposition, Failure};
 pub use columns::column_rules;
 
+/// Code of a binlog instance of OceanBase that has no file yet.
+pub const NOT_STARTED: &str = "binlog_not_started";
+
 /// Of a failure that may pass.
 const MAY_PASS: &str = "it may pass; check the address, and whether the server is up";
 
@@ -169,9 +172,12 @@ pub async fn captured_tables(conn: &mut Conn, config: &DatabaseConfig) -> Result
 /// Whether the findings let the collector go on.
 ///
 /// # Errors
-/// The first fatal finding, as a halt; others are counted in its message.
+/// The first fatal finding that only a person can put right, as a halt; others are named in its message. If there is none but
+/// a binlog that has not begun: that one, to be tried again.
 pub fn verdict(findings: &[Finding]) -> Result<(), Failure> {
-    let mut fatal = findings.iter().filter(|f| f.severity == Severity::Fatal);
+    let fatal = findings.iter().filter(|f| f.severity == Severity::Fatal);
+    let (passing, lasting): (Vec<_>, Vec<_>) = fatal.partition(|f| f.code == NOT_STARTED);
+    let mut fatal = lasting.into_iter().chain(passing);
     let Some(first) = fatal.next() else { return Ok(()) };
     let more: Vec<&str> = fatal.map(|f| f.code).collect();
     let message = if more.is_empty() {
@@ -179,6 +185,9 @@ pub fn verdict(findings: &[Finding]) -> Result<(), Failure> {
     } else {
         format!("{}; also: {}", first.seen, more.join(", "))
     };
+    if first.code == NOT_STARTED {
+        return Err(Failure::retry(first.code, message));
+    }
     Err(Failure::halt(first.code, message, first.remedy.clone()))
 }
 

@@ -5,6 +5,7 @@ use harness::oceanbase::{Profile, Status, Tenant};
 use harness::servers::RELAY;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder, Row};
+use serde_json::Value;
 
 use super::{READY, STOPPED, Service, source_says};
 
@@ -136,10 +137,41 @@ async fn point_2_a_status_without_a_place_is_told_apart() {
         assert!(collector.stop(STOPPED).await.expect("a stop").success());
     };
     tokio::join!(
-        by_status(Status::Empty, "no_binlog_service"),
         by_status(Status::Syntax, "no_binlog_service"),
         by_status(Status::NoResult, "no_binlog_service"),
     );
+}
+
+/// An instance that was just made has no file: there is nothing to start at, and no one to call.
+#[tokio::test(flavor = "multi_thread")]
+async fn point_2_an_instance_without_a_file_is_waited_for() {
+    let service = Service::scripted(2, |script| script.status = Status::Empty).await;
+    let check = service
+        .settings
+        .clone()
+        .arg("check")
+        .arg("--json")
+        .arg("--measure=0");
+    let (_, report, _) = check.run_to_end(READY).await.expect("a report");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings");
+    let found = findings
+        .iter()
+        .find(|finding| finding["code"] == "binlog_not_started")
+        .unwrap_or_else(|| panic!("{report:#}"));
+    let remedy = found["remedy"].as_str().expect("a remedy");
+    assert!(
+        found["severity"] == "fatal" && remedy.starts_with("wait"),
+        "{found}"
+    );
+
+    let mut collector = Collector::start(&service.settings).expect("a start");
+    source_says(&mut collector, "binlog_not_started").await;
+    assert_eq!(service.tenant.dumps_requested(), 0);
+    service.tenant.script(|script| script.status = Status::Row);
+    collector.wait_ready(READY).await.expect("ready");
+    service.tenant.load(50, 20);
+    service.ends_exact(collector).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

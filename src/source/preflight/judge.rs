@@ -6,7 +6,7 @@ mod settings;
 use std::collections::BTreeSet;
 
 use super::observe::{BinlogStatus, Listing, Observation};
-use super::{Finding, ServerFacts, Severity};
+use super::{Finding, NOT_STARTED, ServerFacts, Severity};
 use crate::config::TypePolicy;
 use crate::position::{FilePosition, Flavour, GtidSet, ServerIdentity};
 use crate::source::connection::FIRST_EVENT;
@@ -157,6 +157,15 @@ fn binlog(seen: &Observation, facts: &ServerFacts, all: &mut Vec<Finding>) {
                 "this port is a binlog instance, which cannot be asked for tables and columns",
                 "point DATABASE_HOST and DATABASE_PORT at the ODP (usually port 2883), or name an observer of the tenant in \
                  DATABASE_OBSERVER_HOST and DATABASE_OBSERVER_PORT (usually port 2881)",
+            ));
+        } else if matches!(&seen.status, Listing::Rows(rows) if rows.is_empty()) {
+            // Neither an observer, which does not know the statement, nor an instance that does not: both say so.
+            all.push(Finding::fatal(
+                NOT_STARTED,
+                format!("{answer}: the binlog instance has none yet"),
+                "wait: a binlog instance that was just made has no file until it has read the tenant's log that far; if it lasts, \
+                 see in `SHOW BINLOG INSTANCES` at the binlog service (usually port 2983) whether the instance runs, and in its \
+                 log what it waits for",
             ));
         } else if seen.has_observer && facts.head.file.is_empty() {
             all.push(Finding::fatal(

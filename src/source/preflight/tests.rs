@@ -235,9 +235,6 @@ fn each_misconfiguration_has_its_code() {
         (OceanBase, "no_binlog_service", |s| {
             s.status = Listing::NoResultSet;
         }),
-        (OceanBase, "no_binlog_service", |s| {
-            s.status = Listing::Rows(Vec::new());
-        }),
         (OceanBase, "binlog_instance_direct", |s| {
             s.version = None;
             s.captured = Captured::default();
@@ -282,6 +279,31 @@ fn each_misconfiguration_has_its_code() {
         assert_eq!(failure.reason.code, *code);
         assert!(matches!(failure.disposition, Disposition::Halt { .. }));
     }
+}
+
+/// An instance that was just made has no file, and says so by a result without a row.
+#[test]
+fn a_binlog_that_has_not_begun_is_waited_for() {
+    for has_observer in [false, true] {
+        let mut seen = good(Flavour::OceanBase);
+        seen.has_observer = has_observer;
+        seen.status = Listing::Rows(Vec::new());
+        seen.binlogs = Listing::Rows(Vec::new());
+        assert_eq!(codes(&seen, Severity::Fatal), BTreeSet::from([NOT_STARTED]));
+        let failure = verdict(&findings(&seen, OUR_ID)).unwrap_err();
+        assert_eq!(failure.reason.code, NOT_STARTED);
+        assert!(matches!(failure.disposition, Disposition::Retry { .. }));
+        // What waiting does not put right is not waited for.
+        seen.captured = Captured::default();
+        let failure = verdict(&findings(&seen, OUR_ID)).unwrap_err();
+        assert_eq!(failure.reason.code, "schema_missing");
+        assert!(failure.reason.message.contains(NOT_STARTED), "{failure}");
+        assert!(matches!(failure.disposition, Disposition::Halt { .. }));
+    }
+    // Elsewhere no file is no binlog.
+    let mut seen = good(Flavour::MySql);
+    seen.status = Listing::Rows(Vec::new());
+    assert_eq!(codes(&seen, Severity::Fatal), BTreeSet::from(["binlog_disabled"]));
 }
 
 #[test]

@@ -62,6 +62,32 @@ pub(super) const GUARDS: &[Guard] = &[
         ],
     },
     Guard {
+        name: "binlog_not_started",
+        points: &[2],
+        edits: &[Edit {
+            file: "source/preflight/judge.rs",
+            from: "matches!(&seen.status, Listing::Rows(rows) if rows.is_empty())",
+            to: "false",
+        }],
+        tests: &[Test {
+            name: "handshake::point_2_an_instance_without_a_file_is_waited_for",
+            seen: "no_binlog_service",
+        }],
+    },
+    Guard {
+        name: "what_has_not_begun_is_no_halt",
+        points: &[2],
+        edits: &[Edit {
+            file: "source/preflight.rs",
+            from: "if first.code == NOT_STARTED {",
+            to: "if false {",
+        }],
+        tests: &[Test {
+            name: "handshake::point_2_an_instance_without_a_file_is_waited_for",
+            seen: "ready",
+        }],
+    },
+    Guard {
         name: "binlog_service_unreachable",
         points: &[2],
         edits: &[Edit {
