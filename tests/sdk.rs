@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cdc_collector::sink::wire::compress::{Format, Workspace};
 use harness::collector::Collector;
 use harness::servers::{Kind, Options, Server};
 use harness::workload::Plan;
@@ -23,13 +24,17 @@ fn python_with_sdk() -> Option<PathBuf> {
 
 /// What a script about a topic prints.
 async fn run(python: &Path, script: &str, endpoint: &str, topic: &str, more: &[&str]) -> String {
+    let about = [endpoint, ACCESS_ID, ACCESS_KEY, PROJECT, topic];
+    run_with(python, script, &[&about, more].concat()).await
+}
+
+async fn run_with(python: &Path, script: &str, arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/sdk")
         .join(script);
     let output = tokio::process::Command::new(python)
         .arg(script)
-        .args([endpoint, ACCESS_ID, ACCESS_KEY, PROJECT, topic])
-        .args(more)
+        .args(arguments)
         .output()
         .await
         .expect("the interpreter starts");
@@ -52,6 +57,31 @@ async fn the_official_sdk_reads_every_record() {
     let out = run(&python, "read_topic.py", &rig.emulator.endpoint(), TOPIC, &[]).await;
     assert_eq!(out.trim(), format!("records {committed}"));
     assert!(collector.stop(STOPPED).await.expect("a stop").success());
+}
+
+/// Its decoder of LZ4 is the reference implementation, which is strict about the end of a block.
+#[tokio::test]
+async fn i11_the_official_sdk_unpacks_the_same_bytes() {
+    let Some(python) = python_with_sdk() else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut rng = fastrand::Rng::with_seed(11);
+    let mut workspace = Workspace::default();
+    let bodies = 200;
+    for body in 0..bodies {
+        let (rows, mut raw) = (rng.usize(2..40), workspace.room());
+        for id in 0..rows {
+            let (amount, day, note) = (rng.u64(..), rng.u8(1..29), "x".repeat(rng.usize(..400)));
+            let row = format!(r#"{{"id":{id},"amount":{amount},"at":"2026-11-{day:02}","note":"{note}"}}"#);
+            raw.extend_from_slice(row.as_bytes());
+        }
+        std::fs::write(directory.path().join(format!("{body}.raw")), &raw).expect("written");
+        let packed = workspace.compress(raw, Format::Lz4);
+        assert!(packed.encoding.is_some(), "rows repeat their names");
+        std::fs::write(directory.path().join(format!("{body}.lz4")), &packed.bytes).expect("written");
+    }
+    let directory = directory.path().to_str().expect("a path in UTF-8");
+    let out = run_with(&python, "unpack.py", &[directory]).await;
+    assert_eq!(out.trim(), format!("bodies {bodies}"));
 }
 
 /// Field, column, and for each row: the value in SQL, its Python type and its text there.

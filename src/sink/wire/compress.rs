@@ -1,6 +1,10 @@
 //! Compression of request bodies, whole frame at a time. Pure; answers are asked for uncompressed.
 
+mod lz4;
+
 use std::io::Write as _;
+
+use lz4::Lz4;
 
 /// How a body may be compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +35,10 @@ pub struct Body {
 pub struct Workspace {
     /// Where a body before compression was; empty, with room.
     raw: Vec<u8>,
-    /// Where bodies are compressed to; its length is what was ever needed.
+    /// Where bodies are compressed to; what a body does not overwrite is from earlier ones.
     packed: Vec<u8>,
+    /// What searches bodies for repetitions.
+    lz4: Lz4,
 }
 
 impl Workspace {
@@ -46,7 +52,7 @@ impl Workspace {
         let packed = &mut self.packed;
         let (name, length) = match format {
             Format::Plain => ("", None),
-            Format::Lz4 => ("lz4", lz4(&raw, packed)),
+            Format::Lz4 => ("lz4", self.lz4.compress(&raw, packed)),
             Format::Deflate => ("deflate", deflate(&raw, packed).ok()),
             Format::Zstd => ("zstd", zstd(&raw, packed).ok()),
         };
@@ -76,11 +82,6 @@ fn make_room(packed: &mut Vec<u8>, length: usize) {
     if packed.len() < length {
         packed.resize(length, 0);
     }
-}
-
-fn lz4(raw: &[u8], packed: &mut Vec<u8>) -> Option<usize> {
-    make_room(packed, lz4_flex::block::get_maximum_output_size(raw.len()));
-    lz4_flex::block::compress_into(raw, packed).ok()
 }
 
 /// The fastest regular level: the relay has to keep up with the binlog.
