@@ -19,12 +19,12 @@ const UNSEARCHED: usize = 16;
 /// How far back a match may lie, by the format.
 const FARTHEST: usize = 0xFFFF;
 /// From so many bytes on without a repetition a value is long enough to be searched itself.
-const LONG: usize = 16;
+const LONG: usize = 20;
 /// Entries of the table of places: 32 KiB, which stay in the nearest cache.
 const PLACES: usize = 1 << PLACE_BITS;
 const PLACE_BITS: u32 = 13;
 /// Bodies from one trial of both searches to the next. What rows are like changes slowly.
-const TRIAL: u32 = 64;
+const TRIAL: u32 = 128;
 
 /// Makes blocks, one after the other, and remembers which search was worth its time.
 #[derive(Debug, Default)]
