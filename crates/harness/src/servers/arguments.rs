@@ -15,6 +15,9 @@ fn common(dir: &Path, port: u16) -> Vec<String> {
         format!("--datadir={dir}/data"),
         format!("--socket={dir}/sock"),
         format!("--pid-file={dir}/pid"),
+        // Its own: a MariaDB that starts deletes every temporary table that it finds there, also those that another
+        // server has open, which may then even crash.
+        format!("--tmpdir={dir}"),
         format!("--init-file={dir}/init.sql"),
         format!("--port={port}"),
     ];
