@@ -41,6 +41,22 @@ async fn write_kill_restart(kind: Kind) -> Result<()> {
     server.stop().await
 }
 
+/// One that starts empties the directory, whoever has tables there.
+#[tokio::test]
+async fn temporary_tables_have_a_directory_for_each_server() -> Result<()> {
+    for kind in [Kind::MariaDb, Kind::MySql] {
+        let (one, two) = tokio::try_join!(
+            Server::start(kind, Options::default()),
+            Server::start(kind, Options::default())
+        )?;
+        let directory = "SELECT @@tmpdir";
+        let (of_one, of_two): (Vec<String>, Vec<String>) =
+            tokio::try_join!(one.query(directory), two.query(directory))?;
+        ensure!(of_one != of_two, "{kind}: both use {of_one:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn mariadb_keeps_data_and_port_over_a_kill() -> Result<()> {
     write_kill_restart(Kind::MariaDb).await
